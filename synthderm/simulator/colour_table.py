@@ -1,0 +1,298 @@
+"""Skin colour per pixel: the layer solver baked into a table of spectra and read back by interpolation.
+
+The table holds the reflectance spectrum, specular component excluded (SCE: what a camera sees through crossed
+polarisers), of every node of a grid of mixtures. For one lamp and oxygenation it shrinks to XYZ on four axes, and
+maps of melanin and blood become colour by trilinear interpolation of the cube root (close to lightness, so that the
+error is close to even in dE).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+import sys
+import tempfile
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from synthderm.core import InputError
+from synthderm.core.checks import check_range
+from synthderm.functional.adding import add_below, cover, cover_reflectance, layer_operators
+from synthderm.functional.color import XYZ_TO_LINEAR_SRGB
+from synthderm.functional.optics import quadrature
+
+from . import tissue
+from .spectra import spectrum_to_xyz_matrix, standard_spectra
+
+_log = logging.getLogger(__name__)
+
+_VERSION = "1"  # of the solver and of the file; a new one makes new files
+_DARKEST = 1e-4  # least linear sRGB handed out: blood lakes leave the gamut, and logarithms follow
+
+
+def _log_axis(low: float, high: float, n: int) -> np.ndarray:
+    return np.exp(np.linspace(math.log(low), math.log(high), n))
+
+
+def _zero_and_log_axis(low: float, high: float, n: int) -> np.ndarray:
+    return np.concatenate([[0.0], _log_axis(low, high, n - 1)])
+
+
+@dataclass(frozen=True, eq=False)
+class Axes:
+    """Nodes of the table.
+
+    Attributes:
+        melanin: melanosome fraction of the epidermis, evenly spaced in the logarithm.
+        papillary_melanin, deep_melanin: of the two dermal layers; 0, then evenly spaced in the logarithm.
+        blood: mean blood fraction of the dermis, evenly spaced in the logarithm.
+        oxygenation: any ascending values.
+    """
+
+    melanin: np.ndarray
+    papillary_melanin: np.ndarray
+    deep_melanin: np.ndarray
+    blood: np.ndarray
+    oxygenation: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of nodes on each axis, in the order of the attributes."""
+        return tuple(len(getattr(self, f.name)) for f in fields(self))
+
+
+AXES = Axes(
+    melanin=_log_axis(0.002, 0.6, 22),
+    papillary_melanin=_zero_and_log_axis(4e-4, 0.15, 10),
+    deep_melanin=_zero_and_log_axis(4e-4, 0.15, 8),
+    blood=_log_axis(5e-4, 0.9, 13),
+    oxygenation=np.array([0.25, 0.6, 0.95]),
+)
+
+
+def bake(axes: Axes = AXES, streams: int = 8) -> np.ndarray:
+    """Reflectance (melanin, papillary, deep, blood, oxygenation, 31), float32, of every node.
+
+    Layers are independent, so that each is solved once per own content; only joining the top layer to what lies
+    below runs over the whole grid.
+    """
+    spectra = standard_spectra()
+    directions = quadrature(streams, tissue.REFRACTIVE_INDEX)
+    g = tissue.anisotropy(spectra.wavelength_nm)
+    scattering = tissue.scattering_coefficients()
+    blood, oxygenation = axes.blood[:, None], axes.oxygenation
+
+    def solve(index: int, absorption: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return layer_operators(absorption, scattering[index], g, tissue.THICKNESS_CM[index], directions)
+
+    def dermis(index: int, melanin: np.ndarray | float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        return solve(index, tissue.dermis_absorption(index, blood, oxygenation, melanin))
+
+    base, _ = dermis(4)  # (blood, oxygenation, 31, N, N)
+    base = add_below(*dermis(3), base)
+    base = add_below(*dermis(2, axes.deep_melanin[:, None, None]), base)
+    papillary = dermis(1, axes.papillary_melanin[:, None, None])
+    epidermis = solve(0, tissue.epidermis_absorption(axes.melanin))
+    table = np.empty((*axes.shape, len(spectra.wavelength_nm)), np.float32)
+    tops = [cover(r, t, directions) for r, t in zip(*epidermis, strict=True)]
+    for j, (reflection, transmission) in enumerate(zip(*papillary, strict=True)):
+        below = add_below(reflection, transmission, base)
+        for i, top in enumerate(tops):
+            table[i, j] = cover_reflectance(top, below)
+    return table
+
+
+def physics_hash(axes: Axes = AXES, streams: int = 8) -> str:
+    """Sixteen hexadecimal digits that change with anything the table is computed from."""
+    digest = hashlib.sha256(f"{_VERSION} {streams} {tissue.REFRACTIVE_INDEX} {tissue.THICKNESS_CM}".encode())
+    spectra = standard_spectra()
+    inputs = [getattr(axes, f.name) for f in fields(axes)]
+    inputs += [spectra.wavelength_nm, tissue.anisotropy(spectra.wavelength_nm)]
+    inputs += tissue.scattering_coefficients()
+    inputs += tissue.layer_absorption(0.1, 0.05, 0.7, papillary_melanin=0.02, deep_melanin=0.01)
+    for values in inputs:
+        digest.update(np.round(values, 9).astype("<f8").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+    """Where tables are kept: ``SYNTHDERM_CACHE``, else ``synthderm`` in the user's cache folder."""
+    if named := os.environ.get("SYNTHDERM_CACHE"):
+        return Path(named)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "synthderm"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "synthderm" / "Cache"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "synthderm"
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The table in ``path``; None if there is none or it cannot be used."""
+    try:
+        table = load_file(path)["reflectance"]
+    except FileNotFoundError:
+        return None
+    except (OSError, KeyError, SafetensorError) as error:
+        _log.warning("the colour table %s cannot be read (%s) and is made again", path, error)
+        return None
+    if table.shape != shape:
+        _log.warning("the colour table %s has shape %s, not %s, and is made again", path, table.shape, shape)
+        return None
+    return table
+
+
+def _write(path: Path, table: np.ndarray) -> None:
+    """Write whole or not at all: a reader never sees half a file, and of two writers the later one stays."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
+    except OSError as error:
+        _log.warning("the colour table is not kept (%s): set SYNTHDERM_CACHE to a writable folder", error)
+        return
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(save({"reflectance": table}))
+        os.replace(name, path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        _log.warning("the colour table is not kept (%s): set SYNTHDERM_CACHE to a writable folder", error)
+
+
+def _coordinate(values: torch.Tensor, axis: np.ndarray) -> torch.Tensor:
+    """Position on an axis in nodes, clamped to its ends; an axis that starts with 0 is linear up to its next node."""
+    start = int(axis[0] == 0)
+    low, step = float(axis[start]), math.log(axis[-1] / axis[start]) / (len(axis) - 1 - start)
+    position = (values.clamp_min(1e-9).log() - math.log(low)) / step + start
+    if start:
+        position = torch.where(values < low, values / low, position)
+    return position.clamp(0, len(axis) - 1)
+
+
+class SkinColour:
+    """Colour of skin under one lamp at one oxygenation; made by :meth:`ColourTable.for_light`."""
+
+    def __init__(self, roots: torch.Tensor, axes: Axes) -> None:
+        """Take ``roots`` (3, deep, melanin, papillary, blood), the cube roots of XYZ at the nodes of ``axes``."""
+        self._axes = axes
+        self._surface = roots[None, :, 0].contiguous()  # no deep melanin
+        self._all = roots.flatten(1, 2)[None].contiguous()  # deep and melanin on one axis, in that order
+        self._to_rgb = torch.tensor(XYZ_TO_LINEAR_SRGB, dtype=torch.float32)
+
+    def _sample(
+        self, volume: torch.Tensor, depth: torch.Tensor, row: torch.Tensor, column: torch.Tensor
+    ) -> torch.Tensor:
+        sizes = volume.shape[:-4:-1]  # blood, papillary, melanin
+        grid = torch.stack(
+            [c * (2 / (n - 1)) - 1 for c, n in zip((column, row, depth), sizes, strict=True)], -1
+        )
+        return torch.nn.functional.grid_sample(volume, grid[None, None, None], align_corners=True)[0, :, 0, 0]
+
+    def __call__(
+        self,
+        melanin: torch.Tensor,
+        papillary_melanin: torch.Tensor,
+        deep_melanin: torch.Tensor,
+        blood: torch.Tensor,
+    ) -> torch.Tensor:
+        """Linear sRGB (3, H, W) of the maps, white-balanced; light is not yet spread sideways.
+
+        Args:
+            melanin: (H, W) float32, melanosome fraction of the epidermis, 0.002-0.6.
+            papillary_melanin: (H, W) of the papillary dermis, 0-0.15.
+            deep_melanin: (H, W) of the mid dermis, 0-0.15.
+            blood: (H, W) mean blood fraction of the dermis, 0.0005-0.9. Values beyond the ranges count as their ends.
+
+        Returns:
+            Values of at least 1e-4 (colours outside sRGB are clipped there); at most about 0.8.
+
+        Raises:
+            InputError: if the maps differ in shape.
+        """
+        maps = (melanin, papillary_melanin, deep_melanin, blood)
+        if any(m.shape != melanin.shape for m in maps) or melanin.ndim != 2:
+            raise InputError(
+                f"the four maps must have one shape (H, W), but got {[tuple(m.shape) for m in maps]}"
+            )
+        axes, shape = self._axes, melanin.shape
+        melanin, papillary, deep, blood = (m.reshape(-1).float() for m in maps)
+        depth = _coordinate(melanin, axes.melanin)
+        row, column = _coordinate(papillary, axes.papillary_melanin), _coordinate(blood, axes.blood)
+        roots = self._sample(self._surface, depth, row, column)
+        where = (deep > 0).nonzero()[:, 0]
+        if len(where):
+            level = _coordinate(deep[where], axes.deep_melanin)
+            below = level.floor().clamp_max(len(axes.deep_melanin) - 2)
+            depth, row, column = below * len(axes.melanin) + depth[where], row[where], column[where]
+            nearer = self._sample(self._all, depth, row, column)
+            further = self._sample(self._all, depth + len(axes.melanin), row, column)
+            roots[:, where] = torch.lerp(nearer, further, level - below)
+        return (self._to_rgb @ (roots * roots * roots)).clamp_min_(_DARKEST).view(3, *shape)
+
+
+class ColourTable:
+    """The table of spectra; :func:`colour_table` gives the one that all scenes share."""
+
+    def __init__(self, reflectance: np.ndarray, axes: Axes = AXES) -> None:
+        """Take the spectra of :func:`bake` on ``axes``."""
+        if reflectance.shape[:-1] != axes.shape:
+            raise InputError(f"the table must have shape {axes.shape} + (31,), but got {reflectance.shape}")
+        self.reflectance = reflectance
+        self.axes = axes
+        self._roots = lru_cache(maxsize=8)(self._reduce)
+        self._light = lru_cache(maxsize=32)(self._make_light)
+
+    @classmethod
+    def load(cls) -> ColourTable:
+        """Read the table from :func:`cache_folder`; make it (seconds) and keep it there if there is none.
+
+        Where the folder is not writable the table lives in memory only, with a warning.
+        """
+        path = cache_folder() / f"colour_table-{physics_hash()}.safetensors"
+        table = _read(path, (*AXES.shape, 31))
+        if table is None:
+            table = bake()
+            _write(path, table)
+        return cls(table)
+
+    def _reduce(self, illuminant: str) -> torch.Tensor:
+        """Cube roots of white-balanced XYZ, (melanin, papillary, deep, blood, oxygenation, 3)."""
+        matrix = spectrum_to_xyz_matrix(illuminant).astype(np.float32)
+        return torch.from_numpy(np.cbrt(np.maximum(self.reflectance @ matrix, 0)))
+
+    def _make_light(self, illuminant: str, oxygenation: float) -> SkinColour:
+        nodes = self.axes.oxygenation
+        i = int(np.clip(np.searchsorted(nodes, oxygenation) - 1, 0, len(nodes) - 2))
+        share = (oxygenation - nodes[i]) / (nodes[i + 1] - nodes[i])
+        roots = self._roots(illuminant)
+        roots = torch.lerp(roots[..., i, :], roots[..., i + 1, :], float(share))
+        return SkinColour(
+            roots.permute(4, 2, 0, 1, 3), self.axes
+        )  # => [xyz, deep, melanin, papillary, blood]
+
+    def for_light(self, illuminant: str = "D65", oxygenation: float = 0.75) -> SkinColour:
+        """Colour of skin under one lamp.
+
+        Args:
+            illuminant: one of :data:`~synthderm.simulator.spectra.ILLUMINANTS`.
+            oxygenation: of the blood, 0.25-0.95.
+
+        Raises:
+            InputError: for an unknown lamp or an oxygenation outside the table.
+        """
+        nodes = self.axes.oxygenation
+        check_range("oxygenation", oxygenation, float(nodes[0]), float(nodes[-1]))
+        return self._light(illuminant, float(oxygenation))
+
+
+@lru_cache(maxsize=1)
+def colour_table() -> ColourTable:
+    """The shared table: read or made once in a process."""
+    return ColourTable.load()
