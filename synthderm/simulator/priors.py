@@ -1,0 +1,74 @@
+"""Draws of scene parameters: one distribution for each class, modality and parameter."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+
+from synthderm.core import Condition, ParameterValue, check_parameters, stream, tone_band
+
+from .parameters import SCENE_PARAMETERS
+
+Prior = dict[str, object]
+
+
+@lru_cache(maxsize=1)
+def _tables() -> dict[str, dict[str, Prior]]:
+    return json.loads(files("synthderm.simulator").joinpath("priors.json").read_text())
+
+
+@lru_cache(maxsize=64)
+def prior(diagnosis: str, modality: str) -> dict[str, Prior]:
+    """The distributions of one class and modality, by parameter.
+
+    Each is either ``{"quantiles": [...], "chance": p}``: with chance p (1 if absent) a number whose
+    equally spaced quantiles are given, else 0; or ``{"choices": {...}}``: values with weights. Later
+    tables override earlier ones: all, modality, class, class and modality.
+    """
+    tables = _tables()
+    merged: dict[str, Prior] = {}
+    for key in ("all", modality, diagnosis, f"{diagnosis} {modality}"):
+        merged.update(tables.get(key, {}))
+    return merged
+
+
+def _draw(name: str, distribution: Prior, seed: int) -> ParameterValue:
+    rng = stream(seed, f"prior {name}")
+    spec = SCENE_PARAMETERS[name]
+    if "choices" in distribution:
+        options = distribution["choices"]
+        weights = np.cumsum(list(options.values()))
+        return spec.parse(list(options)[int(np.searchsorted(weights, rng.random() * weights[-1], "right"))])
+    chance, at = rng.random(2)
+    if chance >= distribution.get("chance", 1.0):
+        return spec.parse(0)
+    knots = distribution["quantiles"]
+    value = float(np.interp(at, np.linspace(0, 1, len(knots)), knots))
+    return spec.parse(round(value) if spec.kind == "int" else value)
+
+
+def draw_ita(condition: Condition, seed: int) -> float:
+    """The requested ITA in degrees: the condition's own, or uniform in the inner part of its band."""
+    if condition.ita_deg is not None:
+        return condition.ita_deg
+    band = tone_band(condition.fst)
+    return float(stream(seed, "ita").uniform(band.draw_low_deg, band.draw_high_deg))
+
+
+def draw_scene(condition: Condition, seed: int) -> dict[str, ParameterValue]:
+    """Every scene parameter of one image: the condition's own values, the rest drawn from the prior.
+
+    Each parameter has a stream of its own: holding one at a value changes no other.
+
+    Raises:
+        InputError: for a parameter that does not exist or is out of range.
+    """
+    held = check_parameters(condition.parameters, SCENE_PARAMETERS)
+    distributions = prior(condition.diagnosis, condition.modality)
+    return {
+        name: held[name] if name in held else _draw(name, distributions[name], seed)
+        for name in SCENE_PARAMETERS
+    }
