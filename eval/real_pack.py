@@ -32,6 +32,7 @@ class Row:
     group: str
     split: str
     licence: str
+    ita_deg: float  # the pack's estimate, from pixels
 
 
 class RealPack:
@@ -84,6 +85,7 @@ def _row(record: dict[str, str]) -> Row:
         record["group"],
         record["split"],
         record["licence"],
+        float(record["ita_est"] or "nan"),
     )
 
 
