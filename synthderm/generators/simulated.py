@@ -155,6 +155,7 @@ def _float_maps(scene: Scene) -> dict[str, torch.Tensor]:
         "papillary_melanin": tissue.papillary,
         "deep_melanin": tissue.deep,
         "blood": tissue.blood,
+        "blood_lake": tissue.pool,
         "keratin": tissue.keratin,
         "fibrosis": tissue.fibrosis,
         "height_mm": scene.height_mm,

@@ -190,9 +190,7 @@ class SkinColour:
         self, volume: torch.Tensor, depth: torch.Tensor, row: torch.Tensor, column: torch.Tensor
     ) -> torch.Tensor:
         sizes = volume.shape[:-4:-1]  # blood, papillary, melanin
-        grid = torch.stack(
-            [c * (2 / (n - 1)) - 1 for c, n in zip((column, row, depth), sizes, strict=True)], -1
-        )
+        grid = torch.stack([c * (2 / (n - 1)) - 1 for c, n in zip((column, row, depth), sizes, strict=True)], -1)
         return torch.nn.functional.grid_sample(volume, grid[None, None, None], align_corners=True)[0, :, 0, 0]
 
     def __call__(
@@ -218,9 +216,7 @@ class SkinColour:
         """
         maps = (melanin, papillary_melanin, deep_melanin, blood)
         if any(m.shape != melanin.shape for m in maps) or melanin.ndim != 2:
-            raise InputError(
-                f"the four maps must have one shape (H, W), but got {[tuple(m.shape) for m in maps]}"
-            )
+            raise InputError(f"the four maps must have one shape (H, W), but got {[tuple(m.shape) for m in maps]}")
         axes, shape = self._axes, melanin.shape
         melanin, papillary, deep, blood = (m.reshape(-1).float() for m in maps)
         depth = _coordinate(melanin, axes.melanin)
@@ -273,9 +269,7 @@ class ColourTable:
         share = (oxygenation - nodes[i]) / (nodes[i + 1] - nodes[i])
         roots = self._roots(illuminant)
         roots = torch.lerp(roots[..., i, :], roots[..., i + 1, :], float(share))
-        return SkinColour(
-            roots.permute(4, 2, 0, 1, 3), self.axes
-        )  # => [xyz, deep, melanin, papillary, blood]
+        return SkinColour(roots.permute(4, 2, 0, 1, 3), self.axes)  # => [xyz, deep, melanin, papillary, blood]
 
     def for_light(self, illuminant: str = "D65", oxygenation: float = 0.75) -> SkinColour:
         """Colour of skin under one lamp.

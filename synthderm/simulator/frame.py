@@ -31,11 +31,13 @@ class Frame:
         seed: the image's seed; every pattern has a stream of its own.
         size: side of the image, px.
         values: scene parameters by dotted name.
+        skin_melanin: melanosome fraction of the healthy epidermis.
     """
 
     seed: int
     size: int
     values: Mapping[str, ParameterValue]
+    skin_melanin: float = 0.02
 
     def __getitem__(self, name: str) -> float:
         return self.values[name]
@@ -43,6 +45,15 @@ class Frame:
     def stream(self, name: str) -> np.random.Generator:
         """The random stream of one pattern."""
         return stream(self.seed, name)
+
+    @property
+    def tone_gain(self) -> float:
+        """Factor of the lesion's pigment on this skin: melanocytes of dark skin make more melanin.
+
+        ``1 + lesion.tone_scaling * melanin / 0.1``; with 0 a lesion adds the same melanin on every tone, which on
+        dark skin leaves it all but invisible. A modelling choice without a measured source.
+        """
+        return 1 + self["lesion.tone_scaling"] * self.skin_melanin / 0.1
 
     @property
     def mm_per_px(self) -> float:
@@ -107,9 +118,7 @@ class Frame:
             v,
             angle=float(rng.uniform(0, math.pi)),
             elongation=self["lesion.elongation"],
-            amplitudes=torch.from_numpy(rng.random(len(HARMONICS)))
-            * torch.tensor(HARMONICS)
-            * (0.3 + asymmetry),
+            amplitudes=torch.from_numpy(rng.random(len(HARMONICS))) * torch.tensor(HARMONICS) * (0.3 + asymmetry),
             phases=torch.from_numpy(rng.uniform(0, 2 * math.pi, len(HARMONICS))),
         )
 

@@ -34,9 +34,7 @@ def draw_cast(name: str, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(cast["log_gains"][k]) + rng.normal(0, 1, 3) * np.asarray(cast["spread"][k])
 
 
-def calibrated_lab(
-    cast_lab: np.ndarray, physical_lab: np.ndarray, ita_deg: float, exposure: float
-) -> np.ndarray:
+def calibrated_lab(cast_lab: np.ndarray, physical_lab: np.ndarray, ita_deg: float, exposure: float) -> np.ndarray:
     """The colour of healthy skin under a cast, turned back to the requested ITA.
 
     In the plane of (b*, L* - 50) ITA is an angle; the cast keeps its distance from the origin (brightness

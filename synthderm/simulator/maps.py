@@ -22,7 +22,8 @@ class Tissue:
         blood: blood volume fraction of the dermis.
         keratin: white surface layer, 0 (none) to 1 (opaque).
         fibrosis: white fibrous dermis, 0 to 1.
-        purple: share of blood pools whose oxygenation differs from the skin's, 0 to 1.
+        pool: share of the pixel that is a lake of blood (lagoon, dilated vessel), 0 to 1.
+        pool_mm: thickness of that lake, mm.
     """
 
     melanin: torch.Tensor
@@ -32,7 +33,8 @@ class Tissue:
     blood: torch.Tensor
     keratin: torch.Tensor
     fibrosis: torch.Tensor
-    purple: torch.Tensor
+    pool: torch.Tensor
+    pool_mm: torch.Tensor
 
     def reduced(self, step: int) -> Tissue:
         """A copy of every ``step``-th pixel."""
@@ -46,6 +48,8 @@ class Tissue:
         self.blood.clamp_(5e-4, 0.9)
         self.keratin.clamp_(0, 1)
         self.fibrosis.clamp_(0, 1)
+        self.pool.clamp_(0, 1)
+        self.pool_mm.clamp_(0.03, 1)
         return self
 
     @property

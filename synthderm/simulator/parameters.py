@@ -13,9 +13,7 @@ _JACQUES = "Jacques 2013, Phys Med Biol 58:R37"
 _FIT = "range observed on the real training pack, eval/fit_priors.py"
 
 
-def _p(
-    name: str, description: str, low: float, high: float, unit: str = "1", source: str = _FIT
-) -> ParameterSpec:
+def _p(name: str, description: str, low: float, high: float, unit: str = "1", source: str = _FIT) -> ParameterSpec:
     return ParameterSpec(name, description, low, high, unit, source)
 
 
@@ -42,11 +40,12 @@ _SPECS = (
     _p("lesion.edge", "width of the pigment's fall-off over the radius", 0.02, 0.8),
     _p("lesion.pigment", "melanosome fraction added to the epidermis", 0, 0.5, "1", _JACQUES),
     _p("lesion.pigment_variation", "unevenness of the pigment (log standard deviation)", 0, 1.2),
+    _p("lesion.tone_scaling", "growth of the lesion's pigment with the skin's melanin", 0, 2, "1", "modelling choice"),
     _p("lesion.patchiness", "share of the lesion that lost its pigment in patches", 0, 1),
     _p("lesion.dermal_pigment", "melanosome fraction of the papillary dermis (grey-brown)", 0, 0.08, "1", _JACQUES),
     _p("lesion.deep_pigment", "melanosome fraction of the mid dermis (grey-blue)", 0, 0.12, "1", _JACQUES),
     _p("lesion.hypopigmentation", "share of the skin's own melanin that is lost", 0, 0.9),
-    _p("lesion.erythema", "multiple of the skin's blood that is added", 0, 12),
+    _p("lesion.erythema", "blood that is added, in units of 0.8 % of the dermis (a pale skin's own)", 0, 12),
     _p("lesion.elevation", "height above the skin (shading and shadow in clinical images)", 0, 3, "mm"),
     _p("lesion.verrucous", "papillary, cerebriform surface", 0, 1, "1", _DERMOSCOPEDIA),
     # dermoscopic structures, amplitude 0 (absent) to 1

@@ -68,7 +68,4 @@ def draw_scene(condition: Condition, seed: int) -> dict[str, ParameterValue]:
     """
     held = check_parameters(condition.parameters, SCENE_PARAMETERS)
     distributions = prior(condition.diagnosis, condition.modality)
-    return {
-        name: held[name] if name in held else _draw(name, distributions[name], seed)
-        for name in SCENE_PARAMETERS
-    }
+    return {name: held[name] if name in held else _draw(name, distributions[name], seed) for name in SCENE_PARAMETERS}

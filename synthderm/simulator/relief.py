@@ -89,9 +89,7 @@ def light_skin(
     tilt = torch.stack([bend * x, bend * y, torch.zeros_like(x)])
     n = n + tilt
     n = n / n.norm(dim=0, keepdim=True)
-    lamp = torch.tensor(
-        [math.cos(elevation) * towards[0], math.cos(elevation) * towards[1], math.sin(elevation)]
-    )
+    lamp = torch.tensor([math.cos(elevation) * towards[0], math.cos(elevation) * towards[1], math.sin(elevation)])
     cosine = torch.einsum("c,chw->hw", lamp, n).clamp_min(0)
     shadow = cast_shadow(height, towards, math.tan(elevation), frame.mm_per_px)
     if reach is not None:

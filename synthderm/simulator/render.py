@@ -19,6 +19,7 @@ from .colour_table import colour_table
 from .frame import Frame
 from .look import draw_cast, skin_target
 from .maps import Layer, Tissue, compose
+from .pools import pool_colour
 from .relief import defocus, height_mm, light_skin, normals
 from .skin import Surface, healthy_skin, skin_surface
 from .structures import STRUCTURE_MASKS, lesion_layers
@@ -79,13 +80,15 @@ def skin_colour(tissue: Tissue, values: Mapping[str, ParameterValue], mm_per_px:
     light = values["camera.light"]
     maps = (tissue.epidermal, tissue.papillary, tissue.deep, tissue.blood)
     rgb = table.for_light(light, round(values["skin.oxygenation"], 2))(*maps)
-    if bool((tissue.purple > 0).any()):
-        pools = table.for_light(light, round(values["structure.lagoon_oxygenation"], 2))(*maps)
-        rgb = torch.lerp(rgb, pools, tissue.purple)
     if bool((tissue.fibrosis > 0).any()):
         path = torch.tensor(EPIDERMIS_DOUBLE_PATH).view(3, 1, 1)
         white = torch.tensor(FIBROSIS_REFLECTANCE).view(3, 1, 1) * torch.exp(-path * tissue.epidermal)
         rgb = torch.lerp(rgb, torch.maximum(rgb, white), tissue.fibrosis)
+    where = tissue.pool > 0.01
+    if bool(where.any()):
+        of_blood = "structure.lagoon_oxygenation" if values["structure.lagoons"] else "skin.oxygenation"
+        lakes = pool_colour(maps[0][where], tissue.pool_mm[where], light, values[of_blood])
+        rgb[:, where] = torch.lerp(rgb[:, where], lakes, tissue.pool[where])
     rgb = lateral_transport(rgb, mm_per_px)
     if bool((tissue.keratin > 0).any()):
         # a scattering layer over a reflector: R = k + (1 - k)^2 R / (1 - k R) (Kubelka 1948, eq. 26)
@@ -112,9 +115,10 @@ def render(
         modality: "dermoscopy" (contact, cross-polarised) or "clinical" (a photograph under an oblique lamp).
         camera_seed: stream of the colour cast; the image's own if None.
     """
-    frame = Frame(seed, size, values)
+    melanin = ita_to_melanin(ita_deg)
+    frame = Frame(seed, size, values, melanin)
     surface = skin_surface(frame)
-    skin = healthy_skin(frame, ita_to_melanin(ita_deg), surface)
+    skin = healthy_skin(frame, melanin, surface)
     layers = lesion_layers(frame)
     tissue = compose(skin, layers)
     linear = skin_colour(tissue, values, frame.mm_per_px)
@@ -190,7 +194,7 @@ def _visibility(
 def _residual_reflection(frame: Frame, surface: Surface) -> torch.Tensor:
     """Light off the surface that crossed polarisers and gel leave over, linear (H, W)."""
     glare = frame["artefact.glare"]
-    return 0.004 + glare * (0.010 + 0.010 * surface.furrow)
+    return 0.002 + glare * (0.006 + 0.008 * surface.furrow)
 
 
 def _healthy(frame: Frame, hair: torch.Tensor, artefact: torch.Tensor) -> torch.Tensor:

@@ -66,9 +66,7 @@ def abcd_score(scene: Scene) -> dict[str, float | int | str]:
     shown = {name for name, m in scene.masks.items() if bool(m.any())}
     network = {"pigment_network", "negative_network"} & shown
     dots_globules = "globules" in shown
-    covered = sum(
-        float(m.float().sum()) for n, m in scene.masks.items() if n in ("pigment_network", "globules")
-    )
+    covered = sum(float(m.float().sum()) for n, m in scene.masks.items() if n in ("pigment_network", "globules"))
     homogeneous = covered < 0.75 * float(mask.float().sum())
     d = bool(network) + homogeneous + ("streaks" in shown) + 2 * dots_globules
     d = max(1, min(5, d))
@@ -89,9 +87,9 @@ def _sharp_octants(lab: torch.Tensor, mask: torch.Tensor, centre: tuple[float, f
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     octant = ((torch.atan2(y - centre[1], x - centre[0]) / (math.pi / 4)).floor().long() + 4) % 8
     radius = max(1, round(width / 40))
-    soft = torch.nn.functional.avg_pool2d(
-        mask.float()[None, None], 2 * radius + 1, 1, radius, count_include_pad=False
-    )[0, 0]
+    soft = torch.nn.functional.avg_pool2d(mask.float()[None, None], 2 * radius + 1, 1, radius, count_include_pad=False)[
+        0, 0
+    ]
     inner, outer = mask & (soft < 0.95), ~mask & (soft > 0.05)
     sharp = 0
     for k in range(8):
@@ -125,8 +123,7 @@ def seven_point_score(scene: Scene) -> dict[str, int]:
     mean = float(pigment.mean()) if pigment.numel() else 0.0
     uneven = mean > 0.012 and float(pigment.std()) > 0.6 * mean
     major = [
-        "pigment_network" in shown
-        and _variation(scene.tissue.pigment, scene.masks["pigment_network"]) > 0.75,
+        "pigment_network" in shown and _variation(scene.tissue.pigment, scene.masks["pigment_network"]) > 0.75,
         "blue_whitish_veil" in shown,
         "vessels" in shown and mean > 0.03,
     ]

@@ -50,8 +50,7 @@ def healthy_skin(frame: Frame, melanin: float, surface: Surface) -> Tissue:
     fine = frame.noise_mm("mottle fine", 0.8, 5.0, 0.6)
     log_melanin = mottle * (0.13 * frame.noise("mottle coarse", 1, 8, 1.1) + 0.11 * fine)
     log_blood = redness * (
-        0.34 * frame.noise("redness coarse", 1.5, 10, 0.9)
-        + 0.30 * frame.noise_mm("redness fine", 0.7, 4.0, 0.5)
+        0.34 * frame.noise("redness coarse", 1.5, 10, 0.9) + 0.30 * frame.noise_mm("redness fine", 0.7, 4.0, 0.5)
     )
     log_melanin = log_melanin - 0.10 * surface.furrow
     log_blood = log_blood - 0.14 * surface.furrow
@@ -64,7 +63,8 @@ def healthy_skin(frame: Frame, melanin: float, surface: Surface) -> Tissue:
         blood=frame["skin.blood"] * torch.exp(log_blood),
         keratin=zero.clone(),
         fibrosis=zero.clone(),
-        purple=zero.clone(),
+        pool=zero.clone(),
+        pool_mm=torch.full_like(zero, 0.1),
     )
     _add_telangiectasia(frame, tissue, redness)
     _add_pores(frame, tissue)
@@ -88,10 +88,10 @@ def _add_pores(frame: Frame, tissue: Tissue) -> None:
         return
     nearest, _, name = frame.cells("pores", 1.3)
     on = (name > 0.3).float() * pores
-    pale = torch.exp(-((nearest / 0.13) ** 2)) * on
-    tissue.melanin = tissue.melanin * (1 - 0.32 * pale)
-    tissue.blood = tissue.blood * (1 - 0.45 * pale)
-    tissue.keratin = tissue.keratin + 0.10 * pale
+    pale = torch.exp(-((nearest / 0.11) ** 2)) * on * (0.4 + 0.6 * name)
+    tissue.melanin = tissue.melanin * (1 - 0.22 * pale)
+    tissue.blood = tissue.blood * (1 - 0.40 * pale)
+    tissue.keratin = tissue.keratin + 0.03 * pale
     tissue.pigment = tissue.pigment + 0.02 * on * torch.exp(-((nearest / 0.05) ** 2))
 
 
@@ -100,6 +100,7 @@ def _add_freckles(frame: Frame, tissue: Tissue) -> None:
     freckles = frame["skin.freckles"]
     if not freckles:
         return
-    field = frame.noise("freckles", 4, 18, 0.8) + 0.6 * frame.noise("freckles where", 1, 4)
-    spots = smoothstep(1.9 - 1.1 * freckles, 2.6 - 0.9 * freckles, field)
-    tissue.pigment = tissue.pigment + 0.035 * freckles * spots
+    field = frame.noise("freckles", 3, 14, 0.9) + 0.7 * frame.noise("freckles where", 1, 4)
+    field = field + 0.35 * frame.noise_mm("freckles ragged", 0.8, 4.0, 0.5)
+    spots = smoothstep(0.9 - 0.7 * freckles, 3.6 - 0.9 * freckles, field)
+    tissue.pigment = tissue.pigment + 0.05 * freckles * spots

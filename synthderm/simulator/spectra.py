@@ -15,9 +15,7 @@ ILLUMINANTS = ("D65", "A", "LED_B1", "LED_B3", "LED_B5", "LED_V1", "FL2")
 """CIE illuminants on offer: daylight, filament, four white LEDs, a fluorescent tube."""
 
 # Bradford cone responses (Lam 1985; CIE 159:2004, annex)
-_BRADFORD = np.array(
-    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]], dtype=float
-)
+_BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]], dtype=float)
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,10 +52,10 @@ def lesion_body(frame: Frame) -> Layer:
         pigment = pigment * (1 + frame["lesion.verrucous"] * _cerebriform(frame))
     red = inside * torch.exp(0.45 * frame.lesion_noise("red", 0.8, 7, 0.9) + 0.18 * fine)
     maps = {
-        "pigment": frame["lesion.pigment"] * pigment,
+        "pigment": frame["lesion.pigment"] * pigment * frame.tone_gain,
         "papillary": frame["lesion.dermal_pigment"] * inside * torch.exp(0.5 * coarse),
         "deep": frame["lesion.deep_pigment"] * inside * torch.exp(0.4 * coarse),
-        "blood": 1 + frame["lesion.erythema"] * red,
+        "blood": 0.008 * frame["lesion.erythema"] * red,
         "kept": 1 - frame["lesion.hypopigmentation"] * inside,
     }
     return Layer("lesion", frame.lesion_mask, _edit_body, maps)
@@ -65,7 +65,7 @@ def _edit_body(t: Tissue, m: Fields) -> None:
     t.pigment += m["pigment"]
     t.papillary += m["papillary"]
     t.deep += m["deep"]
-    t.blood *= m["blood"]
+    t.blood += m["blood"]
     t.melanin *= m["kept"]
 
 
@@ -196,9 +196,7 @@ def streaks(frame: Frame, amplitude: float) -> Layer:
 
 def comedo_like_openings(frame: Frame, amplitude: float) -> Layer:
     """Keratin plugs: brown-black craters."""
-    body = _bodies(
-        frame, "comedo", cell_mm=1.1, radius=0.22, density=0.15 + 0.4 * amplitude, limit=-0.05, warp=0.5
-    )
+    body = _bodies(frame, "comedo", cell_mm=1.1, radius=0.22, density=0.15 + 0.4 * amplitude, limit=-0.05, warp=0.25)
     maps = {"pigment": 0.34 * body * (0.5 + 0.5 * amplitude), "papillary": torch.zeros_like(body)}
     return Layer("comedo_like_openings", body > 0.3, _edit_pigment, maps)
 
@@ -208,10 +206,9 @@ def comedo_like_openings(frame: Frame, amplitude: float) -> Layer:
 
 def milia_like_cyst(frame: Frame, amplitude: float) -> Layer:
     """Intraepidermal keratin cysts: white to yellowish bright discs."""
-    body = _bodies(
-        frame, "milia", cell_mm=0.9, radius=0.17, density=0.15 + 0.4 * amplitude, limit=-0.08, warp=0.5
-    )
-    maps = {"keratin": 0.75 * (0.45 + 0.55 * amplitude) * body, "kept": 1 - 0.8 * body}
+    body = _bodies(frame, "milia", cell_mm=0.9, radius=0.15, density=0.15 + 0.4 * amplitude, limit=-0.08, warp=0.12)
+    body = gaussian_blur(body, 0.03 / frame.mm_per_px)
+    maps = {"keratin": 0.42 * (0.4 + 0.6 * amplitude) * body, "kept": 1 - 0.8 * body}
     return Layer("milia_like_cyst", body > 0.3, _edit_keratin, maps)
 
 
@@ -239,7 +236,7 @@ def blue_whitish_veil(frame: Frame, amplitude: float) -> Layer:
         "papillary": 0.014 * veil * uneven,
         "deep": 0.09 * veil * uneven,
         "blood": 1 - 0.45 * veil,
-        "film": 0.16 * veil * torch.exp(0.4 * frame.fine),
+        "film": 0.055 * veil * torch.exp(0.25 * frame.coarse),
     }
     return Layer("blue_whitish_veil", veil > 0.35, _edit_veil, maps)
 
@@ -277,24 +274,22 @@ def _edit_scarred(t: Tissue, m: Fields) -> None:
 
 def scar(frame: Frame, amplitude: float) -> Layer:
     """Fibrous centre of a dermatofibroma, white to pink, with a soft ragged rim."""
-    reach = frame.distance + 1 + 0.14 * frame.lesion_noise("scar", 1.5, 10, 0.8)
-    lost = 1 - smoothstep(0.20 + 0.25 * amplitude, 0.50 + 0.35 * amplitude, reach)
-    uneven = (1 + 0.25 * frame.lesion_noise("scar tone", 1, 8, 0.8)).clamp(0.3, 1.5)
+    reach = frame.distance + 1 + 0.10 * frame.lesion_noise("scar", 1, 6, 1.0)
+    lost = 1 - smoothstep(0.05 + 0.15 * amplitude, 0.55 + 0.40 * amplitude, reach)
+    uneven = (1 + 0.30 * frame.lesion_noise("scar tone", 1, 14, 0.7)).clamp(0.2, 1.6)
     maps = {
         "kept": 1 - 0.85 * lost,
         "skin": 1 - 0.25 * lost,
         "papillary": torch.zeros_like(lost),
         "blood": 1 - 0.25 * lost,
-        "fibrosis": 0.50 * amplitude * lost * uneven,
+        "fibrosis": 0.38 * amplitude * lost * uneven,
     }
     return Layer("scar", lost > 0.4, _edit_scarred, maps)
 
 
 def blue_grey_ovoid_nests(frame: Frame, amplitude: float) -> Layer:
     """Tumour islands with pigment in the dermis."""
-    body = _bodies(
-        frame, "nests", cell_mm=1.3, radius=0.36, density=0.2 + 0.5 * amplitude, limit=-0.03, warp=0.75
-    )
+    body = _bodies(frame, "nests", cell_mm=1.3, radius=0.36, density=0.2 + 0.5 * amplitude, limit=-0.03, warp=0.75)
     body = gaussian_blur(body, 0.08 / frame.mm_per_px)
     uneven = torch.exp(0.5 * frame.fine)
     maps = {"papillary": 0.022 * amplitude * body * uneven, "deep": 0.10 * body, "pigment": 0.03 * body}
@@ -312,33 +307,34 @@ def _edit_nests(t: Tissue, m: Fields) -> None:
 
 def lagoons(frame: Frame, amplitude: float) -> Layer:
     """Dilated vessels packed against each other, with pale septa between them."""
-    nearest, wall, ids = frame.cells("lagoons", 1.0, warp=0.5)
+    nearest, wall, ids = frame.cells("lagoons", 0.95, warp=0.22)
     edge = smoothstep(0.05, -0.12, frame.distance)
-    region = smoothstep(
-        1.2 - 2.6 * amplitude, 1.7 - 2.6 * amplitude, frame.lesion_noise("lagoons where", 0.5, 3)
-    )
+    region = smoothstep(1.2 - 2.6 * amplitude, 1.7 - 2.6 * amplitude, frame.lesion_noise("lagoons where", 0.5, 3))
     pool = smoothstep(0.05, 0.22, wall) * edge * region * (0.35 + 0.65 * (ids < 0.9).float())
     depth = (0.6 + 0.8 * (ids * 3.7 % 1)) * torch.exp(0.25 * frame.fine)
-    level = 0.10 + 0.40 * amplitude * depth * (1.15 - 0.5 * nearest.clamp(0, 1))
     maps = {
-        "pool": pool,
-        "level": level.clamp(0.05, 0.85),
+        "pool": (0.45 + 0.5 * amplitude) * pool,
+        "depth": 0.02 + 0.35 * amplitude**2 * depth**3 * (1.15 - 0.6 * nearest.clamp(0, 1)),
         "halo": edge * region,
-        "purple": pool * (0.6 + 0.4 * (ids * 5.3 % 1)),
     }
     return Layer("lagoons", pool > 0.3, _edit_lagoons, maps)
 
 
 def _edit_lagoons(t: Tissue, m: Fields) -> None:
-    t.blood = torch.maximum(t.blood, 0.06 * m["halo"])
-    t.blood = torch.lerp(t.blood, m["level"], m["pool"])
+    t.blood = torch.maximum(t.blood, 0.10 * m["halo"])
     t.pigment *= 1 - 0.8 * m["pool"]
-    t.purple = torch.maximum(t.purple, m["purple"])
+    _fill(t, m["pool"], m["depth"])
+
+
+def _fill(t: Tissue, pool: torch.Tensor, depth_mm: torch.Tensor) -> None:
+    """Add a lake; where two meet, the one that covers more gives the thickness."""
+    t.pool_mm = torch.where(pool > t.pool, depth_mm, t.pool_mm)
+    t.pool = torch.maximum(t.pool, pool)
 
 
 def _edit_vessels(t: Tissue, m: Fields) -> None:
-    t.blood = torch.lerp(t.blood, m["level"], m["strokes"])
     t.pigment *= 1 - 0.5 * m["strokes"]
+    _fill(t, m["strokes"], m["depth"])
 
 
 def arborising_vessels(frame: Frame, amplitude: float) -> Layer:
@@ -348,17 +344,17 @@ def arborising_vessels(frame: Frame, amplitude: float) -> Layer:
     reach = frame["lesion.radius"] * frame["camera.field_mm"]
     origin = np.array([frame["lesion.offset_x"], frame["lesion.offset_y"]]) * frame["camera.field_mm"]
     points, widths = [], []
-    trunks = [(rng.uniform(0, 2 * math.pi), rng.uniform(0.06, 0.15), rng.normal(0, 0.5)) for _ in range(6)]
-    for angle, width, turn in trunks[: 1 + round(5 * amplitude)]:
+    trunks = [(rng.uniform(0, 2 * math.pi), rng.uniform(0.04, 0.11), rng.normal(0, 0.7)) for _ in range(5)]
+    for angle, width, turn in trunks[: 1 + round(4 * amplitude)]:
         start = origin / step_mm + 0.95 * reach / step_mm * np.array([math.cos(angle), math.sin(angle)])
         walk = branching_walk(
-            rng, tuple(start), angle + math.pi + turn, 1.1 * reach / step_mm, width, 3, branch=0.07
+            rng, tuple(start), angle + math.pi + turn, reach / step_mm, width, 2, wander=0.14, branch=0.05
         )
         points.append(walk[0] * step_mm)
         widths.append(walk[1])
     density = _strokes(frame, np.concatenate(points), np.concatenate(widths), step_mm)
     strokes = density * smoothstep(0.35, 0.0, frame.distance) * (0.45 + 0.55 * amplitude)
-    maps = {"strokes": 0.95 * strokes, "level": torch.full_like(strokes, 0.30)}
+    maps = {"strokes": 0.8 * strokes, "depth": torch.full_like(strokes, 0.06)}
     return Layer("vessels", strokes > 0.25, _edit_vessels, maps)
 
 
@@ -378,7 +374,7 @@ def dotted_vessels(frame: Frame, amplitude: float) -> Layer:
     body = _bodies(frame, "dotted vessels", cell_mm=0.30, radius=0.20, density=0.6, limit=-0.02, warp=0.3)
     where = frame.lesion_noise("dotted vessels where", 0.5, 3)
     body = body * smoothstep(1.0 - 2.2 * amplitude, 1.6 - 2.2 * amplitude, where)
-    maps = {"strokes": 0.8 * body * (0.4 + 0.6 * amplitude), "level": torch.full_like(body, 0.22)}
+    maps = {"strokes": 0.8 * body * (0.4 + 0.6 * amplitude), "depth": torch.full_like(body, 0.05)}
     return Layer("vessels", body > 0.3, _edit_vessels, maps)
 
 
@@ -395,7 +391,8 @@ def _edit_ulcer(t: Tissue, m: Fields) -> None:
     ulcer = m["ulcer"]
     t.melanin *= 1 - 0.6 * ulcer
     t.pigment = t.pigment * (1 - 0.7 * ulcer) + m["crust"]
-    t.blood = torch.lerp(t.blood, torch.full_like(ulcer, 0.22), 0.9 * ulcer)
+    t.blood = torch.lerp(t.blood, torch.full_like(ulcer, 0.15), 0.9 * ulcer)
+    _fill(t, 0.75 * ulcer * (m["crust"] < 0.15), torch.full_like(ulcer, 0.12))
 
 
 Builder = Callable[[Frame, float], Layer]

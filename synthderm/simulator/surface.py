@@ -56,9 +56,7 @@ def hair_coverage(frame: Frame) -> tuple[torch.Tensor, torch.Tensor]:
     return 1 - torch.exp(-1.6 * density), 1 - torch.exp(-shine)
 
 
-def add_hairs(
-    linear: torch.Tensor, coverage: torch.Tensor, shine: torch.Tensor, melanin: float
-) -> torch.Tensor:
+def add_hairs(linear: torch.Tensor, coverage: torch.Tensor, shine: torch.Tensor, melanin: float) -> torch.Tensor:
     """Hairs over the skin: a soft shadow beside them, their own colour, a thin highlight."""
     colour = 0.35 * torch.exp(-melanin * torch.tensor(HAIR_ABSORPTION)).view(3, 1, 1)
     shadow = gaussian_blur(torch.roll(coverage, (2, 1), (0, 1)), 1.6)

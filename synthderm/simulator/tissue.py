@@ -57,9 +57,7 @@ LAYERS: tuple[Layer, ...] = (
 
 THICKNESS_CM = tuple(layer.thickness_um * 1e-4 for layer in LAYERS)
 
-_BASELINE_SCALE = (
-    0.3  # of the formulas below; fitted to ISSA. An independent fit to 100 NIST forearms: 0.25-0.5
-)
+_BASELINE_SCALE = 0.3  # of the formulas below; fitted to ISSA. An independent fit to 100 NIST forearms: 0.25-0.5
 _VESSEL_RADIUS_CM = 1e-3  # capillaries and venules of the plexus
 
 
@@ -119,9 +117,7 @@ def reduced_scattering(layer: int, wavelength_nm: np.ndarray) -> np.ndarray:
     return 1687 / 60 - 11 / 600 * wavelength_nm
 
 
-def scattering_coefficients(
-    scattering: np.ndarray | float = 1.0, spectra: Spectra | None = None
-) -> list[np.ndarray]:
+def scattering_coefficients(scattering: np.ndarray | float = 1.0, spectra: Spectra | None = None) -> list[np.ndarray]:
     """mus in cm^-1 of each layer, (..., W): reduced scattering times ``scattering`` over 1 - g."""
     wavelength = (spectra or standard_spectra()).wavelength_nm
     scale = np.asarray(scattering, float)[..., None] / (1 - anisotropy(wavelength))
@@ -177,8 +173,7 @@ def layer_absorption(
     """mua in cm^-1 of the five layers, (..., W) each; arguments as of :func:`skin_reflectance`."""
     melanins = (papillary_melanin, deep_melanin, 0.0, 0.0)
     below = [
-        dermis_absorption(i + 1, blood, oxygenation, melanins[i], bilirubin_um, spectra)
-        for i in range(len(melanins))
+        dermis_absorption(i + 1, blood, oxygenation, melanins[i], bilirubin_um, spectra) for i in range(len(melanins))
     ]
     return [epidermis_absorption(melanin, spectra), *below]
 
@@ -269,9 +264,7 @@ def _tone_curve(site: str, specular: bool) -> tuple[np.ndarray, np.ndarray]:
     lab = spectrum_to_lab(reflectance)
     ita = np.degrees(np.arctan2(lab[:, 0] - 50, lab[:, 2]))
     if not (np.diff(ita) < 0).all():
-        raise InputError(
-            f"ITA does not fall with melanin for site {site!r}; check the constants of the tissue"
-        )
+        raise InputError(f"ITA does not fall with melanin for site {site!r}; check the constants of the tissue")
     return ita[::-1], log_melanin[::-1]
 
 
