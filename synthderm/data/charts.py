@@ -42,7 +42,7 @@ def _tone_panel(figures: SetFigures) -> str:
     return (
         f"<table><tr>{head}</tr>{lines}</table>"
         f"<p>Inside the requested band: <b>{100 * (figures.inside_share or 0):.1f} %</b> of {figures.n} "
-        f"images. Redrawn because a draw missed: {figures.redrawn} ({figures.draws} draws in all).</p>"
+        f"images. Redrawn because a draw was turned down: {figures.redrawn} ({figures.draws} draws in all).</p>"
         "<p class='quiet'>ITA is the individual typology angle, measured on the healthy skin of every "
         "image. The type is a band of it, a proxy: a Fitzpatrick type is found by asking a person.</p>"
     )

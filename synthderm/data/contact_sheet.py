@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from synthderm.core import InputError
 
+from .images import open_image
 from .layout import Layout, arrange, caption
 
 Row = Mapping[str, Any]
@@ -20,21 +21,6 @@ OUTLINE = (0, 229, 255)
 """Colour of the mask's outline, sRGB: a cyan that no skin has."""
 
 _GAP, _CAPTION, _HEAD, _LABEL = 8, 34, 26, 22
-
-
-def open_image(root: Path, row: Row, column: str = "file_name") -> Image.Image:
-    """The image of a row.
-
-    Raises:
-        InputError: if the file is missing or no image.
-    """
-    path = root / str(row[column])
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def outline(mask: np.ndarray, width: int = 2) -> np.ndarray:
@@ -53,13 +39,9 @@ def outline(mask: np.ndarray, width: int = 2) -> np.ndarray:
 
 def tile_pixels(root: Path, row: Row, size: int, outlines: bool = False) -> Image.Image:
     """The image of a row at ``size`` px, if asked for with the outline of its lesion mask."""
-    tile = open_image(root, row).convert("RGB").resize((size, size), Image.Resampling.LANCZOS)
+    tile = open_image(root / row["file_name"]).resize((size, size), Image.Resampling.LANCZOS)
     if outlines and row.get("mask_file_name"):
-        mask = (
-            open_image(root, row, "mask_file_name")
-            .convert("L")
-            .resize((size, size), Image.Resampling.NEAREST)
-        )
+        mask = open_image(root / row["mask_file_name"]).convert("L").resize((size, size), Image.Resampling.NEAREST)
         pixels = np.array(tile)
         pixels[outline(np.asarray(mask) > 127)] = OUTLINE
         tile = Image.fromarray(pixels)

@@ -19,15 +19,17 @@ from synthderm.provenance.card import TITLE, class_names, set_facts
 from synthderm.provenance.figures import set_figures
 
 from .charts import panels
-from .contact_sheet import open_image, outline, tile_pixels
+from .contact_sheet import outline, tile_pixels
+from .images import open_image
 from .layout import Layout, arrange, caption, spread
 
 Row = Mapping[str, Any]
 
 _LESION_COLOUR = (0, 229, 255)
-_COLOURS = (  # distinct on skin of any tone
-    *((255, 214, 10), (255, 45, 146), (48, 209, 88), (191, 90, 242), (255, 255, 255), (100, 210, 255)),
-    *((255, 159, 10), (10, 132, 255), (255, 105, 97), (172, 255, 60), (0, 199, 190), (160, 130, 255)),
+_COLOURS = (  # bright, so that they stand out on skin of any tone
+    *((255, 214, 10), (255, 45, 146), (48, 209, 88), (191, 90, 242), (255, 159, 10), (10, 132, 255)),
+    *((255, 69, 58), (172, 255, 60), (0, 199, 190), (255, 170, 220), (94, 92, 230), (255, 255, 150)),
+    *((130, 255, 200), (214, 122, 60), (150, 190, 255), (200, 200, 200), (120, 160, 20), (255, 120, 120)),
 )
 
 
@@ -43,7 +45,7 @@ def _thumbnail(root: Path, row: Row, size: int) -> str:
 
 def _overlay(root: Path, row: Row, column: str, size: int, colour: tuple[int, int, int]) -> str | None:
     """A mask as a small transparent PNG: the lesion as an outline, any other filled; None if it is empty."""
-    mask = open_image(root, row, column).convert("L")
+    mask = open_image(root / row[column]).convert("L")
     inside = np.asarray(mask.resize((size, size), Image.Resampling.NEAREST)) > 127
     if not inside.any():
         return None

@@ -74,8 +74,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", body), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in chunks
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
     )
 
 
@@ -149,8 +148,8 @@ class FolderWriter:
         root: the output folder; made if it is not there.
         image_format: "png", "jpg" or "webp".
         quality: 1 to 100, for "jpg" and "webp".
-        masks: the masks to write, in the order of the manifest's columns. One that a sample does not have
-            (an attribute that its lesion lacks) is written empty, so that every row has every file.
+        masks: the masks to write, in the order of the manifest's columns. Every
+            sample must have them all, if empty, so that every row has every file.
         maps: also write the sample's float maps, as float16.
 
     Raises:
@@ -188,22 +187,20 @@ class FolderWriter:
             ``width`` and ``height`` in px. Paths are relative to the folder.
 
         Raises:
-            InputError: if ``image_id`` is no plain file name, or a file cannot be written.
+            InputError: if ``image_id`` is no plain file name, the sample lacks a mask, or a file cannot be
+                written.
         """
         check_file_stem(image_id)
         row: dict[str, Any] = {"file_name": f"images/{image_id}.{self.image_format}"}
         for name in self.masks:
             column, suffix = ("mask", "segmentation") if name == LESION else (f"attribute_{name}",) * 2
             row[f"{column}_file_name"] = f"masks/{image_id}_{suffix}.png"
-            mask = sample.masks.get(name)
-            self._put(
-                row[f"{column}_file_name"], encode_mask(torch.zeros(sample.size) if mask is None else mask)
-            )
+            if name not in sample.masks:
+                raise unknown("mask", name, sample.masks)
+            self._put(row[f"{column}_file_name"], encode_mask(sample.masks[name]))
         if self.maps:
             row["maps_path"] = f"maps/{image_id}.safetensors"
-            maps = {
-                name: values.to(torch.float16).contiguous() for name, values in sorted(sample.maps.items())
-            }
+            maps = {name: values.to(torch.float16).contiguous() for name, values in sorted(sample.maps.items())}
             self._put(row["maps_path"], save_safetensors(maps))
         data = encode_image(sample.image, self.image_format, self.quality)
         row["sha256"] = self._put(row["file_name"], data)  # last: an image is never there without its masks

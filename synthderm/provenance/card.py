@@ -109,7 +109,7 @@ def _tone_section(figures: SetFigures) -> str:
         "## Skin tone: requested against measured\n\n"
         "Measured on the healthy skin of every finished image (ITA; CIELAB, D65, 2 degrees), not copied "
         f"from the request. Inside the requested band: **{100 * figures.inside_share:.1f} %**. Redrawn "
-        f"because a draw missed: {figures.redrawn} of {figures.n} images ({figures.draws} draws in all).\n\n"
+        f"because a draw was turned down: {figures.redrawn} of {figures.n} images ({figures.draws} draws in all).\n\n"
         + _table(TONE_HEAD, (tone_cells(tone) for tone in figures.tones))
         + "\n\nImages by requested type (line) and measured type (column):\n\n"
         + _table(confusion_head, ((tone.fst, *tone.measured) for tone in figures.tones))
@@ -130,6 +130,12 @@ def _class_section(figures: SetFigures) -> str:
     return "## Classes\n\n" + _table(("class", "images"), rows) + "\n\n"
 
 
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {inner}" for name, inner in value.items()) or "none"
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
 def set_facts(
     figures: SetFigures,
     recipe: Mapping[str, Any],
@@ -146,7 +152,7 @@ def set_facts(
         "synthderm": environment.get("synthderm", "-"),
         "seed of the run": recipe.get("seed", "-"),
         "licence": ", ".join(licences) or "-",
-        **summary,
+        **{name.replace("_", " "): _plain(value) for name, value in summary.items()},
     }
 
 

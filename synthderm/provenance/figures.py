@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synthderm.core import DIAGNOSES, TONE_BANDS, ita_to_fst, tone_band
+from synthderm.core import DIAGNOSES, TONE_BANDS, find_diagnosis, ita_to_fst, tone_band
 
 Row = Mapping[str, Any]
 
@@ -66,8 +66,9 @@ class SetFigures:
 
 
 def diagnosis_of(row: Row) -> str:
-    """The class code of a row, "" if it has none."""
-    return str(row.get("diagnosis") or row.get("dx") or "")
+    """The class code of a row; its text as it stands if no class has that name, "" if it has none."""
+    text = str(row.get("dx") or row.get("diagnosis") or "")
+    return find_diagnosis(text) or text
 
 
 def requested_fst(row: Row) -> int | None:
