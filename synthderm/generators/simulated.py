@@ -22,9 +22,10 @@ from synthderm.core import (
 from synthderm.core.checks import unknown
 from synthderm.simulator.parameters import SCENE_PARAMETERS
 from synthderm.simulator.priors import draw_ita, draw_scene
+from synthderm.simulator.relief import normals
 from synthderm.simulator.render import MASK_NAMES, Scene, quantise, render
 from synthderm.simulator.scores import abcd_score, seven_point_score
-from synthderm.simulator.tissue import melanin_to_ita
+from synthderm.simulator.tissue import ita_to_melanin, melanin_to_ita
 
 SIZES = (64, 1024)
 
@@ -108,7 +109,7 @@ class SimulatorGenerator:
             masks={name: scene.masks[name].clone() for name in self.masks},
             metadata=metadata,
             seed=seed,
-            maps=_float_maps(scene) if self.maps else {},
+            maps=_float_maps(scene, values["camera.field_mm"] / self.size) if self.maps else {},
         )
 
 
@@ -123,8 +124,6 @@ def _camera_jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
 
 def _physical_tone(ita_deg: float) -> dict[str, float]:
     """Tone of the model skin under D65: with (SCI) and without (SCE) the light off the surface."""
-    from synthderm.simulator.tissue import ita_to_melanin
-
     melanin = ita_to_melanin(ita_deg)
     return {
         "melanin_fraction": round(melanin, 5),
@@ -148,7 +147,7 @@ def _seen(scene: Scene) -> dict[str, object]:
     }
 
 
-def _float_maps(scene: Scene) -> dict[str, torch.Tensor]:
+def _float_maps(scene: Scene, mm_per_px: float) -> dict[str, torch.Tensor]:
     tissue = scene.tissue
     maps = {
         "melanin": tissue.epidermal,
@@ -159,6 +158,6 @@ def _float_maps(scene: Scene) -> dict[str, torch.Tensor]:
         "keratin": tissue.keratin,
         "fibrosis": tissue.fibrosis,
         "height_mm": scene.height_mm,
-        "normals": scene.normals,
+        "normals": normals(scene.height_mm, mm_per_px),
     }
     return {name: values.float().clone() for name, values in maps.items()}

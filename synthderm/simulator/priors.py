@@ -35,14 +35,13 @@ def prior(diagnosis: str, modality: str) -> dict[str, Prior]:
     return merged
 
 
-def _draw(name: str, distribution: Prior, seed: int) -> ParameterValue:
-    rng = stream(seed, f"prior {name}")
+def _draw(name: str, distribution: Prior, chance: float, at: float) -> ParameterValue:
+    """A value of one distribution from two uniform numbers: whether it is there, and which it is."""
     spec = SCENE_PARAMETERS[name]
     if "choices" in distribution:
         options = distribution["choices"]
         weights = np.cumsum(list(options.values()))
-        return spec.parse(list(options)[int(np.searchsorted(weights, rng.random() * weights[-1], "right"))])
-    chance, at = rng.random(2)
+        return spec.parse(list(options)[int(np.searchsorted(weights, at * weights[-1], "right"))])
     if chance >= distribution.get("chance", 1.0):
         return spec.parse(0)
     knots = distribution["quantiles"]
@@ -61,11 +60,15 @@ def draw_ita(condition: Condition, seed: int) -> float:
 def draw_scene(condition: Condition, seed: int) -> dict[str, ParameterValue]:
     """Every scene parameter of one image: the condition's own values, the rest drawn from the prior.
 
-    Each parameter has a stream of its own: holding one at a value changes no other.
+    Each parameter has two uniform numbers of its own: holding one at a value changes no other.
 
     Raises:
         InputError: for a parameter that does not exist or is out of range.
     """
     held = check_parameters(condition.parameters, SCENE_PARAMETERS)
     distributions = prior(condition.diagnosis, condition.modality)
-    return {name: held[name] if name in held else _draw(name, distributions[name], seed) for name in SCENE_PARAMETERS}
+    draws = stream(seed, "prior").random((len(SCENE_PARAMETERS), 2)).tolist()
+    return {
+        name: held[name] if name in held else _draw(name, distributions[name], *draw)
+        for name, draw in zip(SCENE_PARAMETERS, draws, strict=True)
+    }

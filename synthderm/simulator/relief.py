@@ -33,7 +33,7 @@ def normals(height: torch.Tensor, mm_per_px: float) -> torch.Tensor:
     dx = (padded[1:-1, 2:] - padded[1:-1, :-2]) / (2 * mm_per_px)
     dy = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / (2 * mm_per_px)
     n = torch.stack([-dx, -dy, torch.ones_like(dx)])
-    return n / n.norm(dim=0, keepdim=True)
+    return n / (n * n).sum(0, keepdim=True).sqrt()
 
 
 def cast_shadow(
@@ -88,7 +88,7 @@ def light_skin(
     n = normals(height, frame.mm_per_px)
     tilt = torch.stack([bend * x, bend * y, torch.zeros_like(x)])
     n = n + tilt
-    n = n / n.norm(dim=0, keepdim=True)
+    n = n / (n * n).sum(0, keepdim=True).sqrt()
     lamp = torch.tensor([math.cos(elevation) * towards[0], math.cos(elevation) * towards[1], math.sin(elevation)])
     cosine = torch.einsum("c,chw->hw", lamp, n).clamp_min(0)
     shadow = cast_shadow(height, towards, math.tan(elevation), frame.mm_per_px)
@@ -100,13 +100,13 @@ def light_skin(
     half = half / half.norm()
     shine = torch.zeros_like(cosine)
     if frame["light.gloss"]:
-        oily = (0.6 + 0.4 * frame.noise("oil", 1, 8)).clamp(0.05, 1.6)
+        oily = (0.6 + 0.25 * frame.noise("oil", 1, 8)).clamp(0.05, 1.6)
         # facets finer than a pixel widen the lobe
-        alpha = 0.30 + 0.15 * min(1.0, frame.mm_per_px / 0.15)
+        alpha = 0.20 + 0.08 * min(1.0, frame.mm_per_px / 0.15)
         facing = torch.einsum("c,chw->hw", half, n).clamp(0, 1)
         d = alpha**2 / (math.pi * ((facing**2) * (alpha**2 - 1) + 1) ** 2)
         grain = (1 + 0.8 * frame.noise_mm("shine", 1.5, 6.0, 0.2)).clamp_min(0)
-        shine = frame["light.gloss"] * (1 - ambient) * shadow * oily * grain * F0 * d * 1.6
+        shine = frame["light.gloss"] * (1 - ambient) * shadow * oily * grain * F0 * d * 0.6
     return linear * diffuse + shine
 
 

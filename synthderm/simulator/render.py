@@ -20,7 +20,7 @@ from .frame import Frame
 from .look import draw_cast, skin_target
 from .maps import Layer, Tissue, compose
 from .pools import pool_colour
-from .relief import defocus, height_mm, light_skin, normals
+from .relief import defocus, height_mm, light_skin
 from .skin import Surface, healthy_skin, skin_surface
 from .structures import STRUCTURE_MASKS, lesion_layers
 from .tissue import ita_to_melanin
@@ -56,8 +56,7 @@ class Scene:
         placed: name -> (H, W) bool, every structure as placed, visible or not.
         delta_e: name -> mean CIEDE2000 inside the structure, with and without it; also of the lesion.
         tissue: the chromophore maps.
-        height_mm: (H, W).
-        normals: (3, H, W).
+        height_mm: (H, W), height of the surface.
         skin_linear: (3,) linear sRGB of the healthy skin under white light, before the camera.
     """
 
@@ -67,7 +66,6 @@ class Scene:
     delta_e: dict[str, float]
     tissue: Tissue
     height_mm: torch.Tensor
-    normals: torch.Tensor
     skin_linear: tuple[float, float, float]
 
 
@@ -149,7 +147,7 @@ def render(
     masks = {LESION: frame.lesion_mask & ~outside, HEALTHY_SKIN: healthy, "hair": hair, "artefact": artefact}
     for name in STRUCTURE_MASKS:
         masks[name] = visible[name] & ~outside if name in visible else torch.zeros_like(hair)
-    return Scene(image, masks, placed, delta_e, tissue, height, normals(height, frame.mm_per_px), skin_linear)
+    return Scene(image, masks, placed, delta_e, tissue, height, skin_linear)
 
 
 def _placed(layers: list[Layer]) -> dict[str, torch.Tensor]:
@@ -175,18 +173,20 @@ def _visibility(
     size = skin.melanin.shape[-1]
     step = max(1, size // 128)
 
-    def lab(skip: str) -> torch.Tensor:
-        rgb = skin_colour(compose(skin, layers, step, skip), values, mm_per_px * step)
-        return linear_to_lab(rgb.movedim(0, -1))
+    def colour(skip: str) -> torch.Tensor:
+        return skin_colour(compose(skin, layers, step, skip), values, mm_per_px * step)
 
-    whole = lab("")
+    whole = colour("")
     visible, means = {}, {}
     for name, mask in placed.items():
-        change = delta_e_2000(whole, lab(name))
         small = mask[::step, ::step]
+        around = F.max_pool2d(small.float()[None, None], 3, 1, 1)[0, 0] > 0
+        pairs = (linear_to_lab(rgb[:, around].T) for rgb in (whole, colour(name)))
+        change = torch.zeros_like(whole[0])
+        change[around] = delta_e_2000(*pairs)
         means[name] = float(change[small].mean()) if bool(small.any()) else 0.0
         near = F.max_pool2d(change[None, None], 3, 1, 1)
-        big = F.interpolate(near, size=(size, size), mode="nearest")[0, 0]
+        big = F.interpolate(near, scale_factor=step, mode="nearest")[0, 0, :size, :size]
         visible[name] = mask & (big >= VISIBLE_DELTA_E)
     return visible, means
 
