@@ -9,7 +9,10 @@ import os
 import shutil
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from synthderm.core import InputError
 
@@ -17,9 +20,7 @@ HIDDEN = ".synthderm"
 """Folder inside an output folder for the journal, locks and unfinished files; data set loaders skip it."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_MACHINE = hashlib.sha256(str(uuid.getnode()).encode()).hexdigest()[
-    :8
-]  # tells machines that share a folder apart
+_MACHINE = hashlib.sha256(str(uuid.getnode()).encode()).hexdigest()[:8]  # tells machines that share a folder apart
 _ONE_DAY_S = 86_400
 _numbers = itertools.count()
 
@@ -73,41 +74,50 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def _temporary(work: Path) -> Path:
-    return work / f"{_MACHINE}-{os.getpid()}-{next(_numbers)}.part"
+def _temporary(path: Path, root: Path | None) -> Path:
+    name = f"{_MACHINE}-{os.getpid()}-{next(_numbers)}.part"
+    return make_folder(path.parent) / f".{name}" if root is None else make_folder(root / HIDDEN / "work") / name
 
 
-def write_atomic(path: str | Path, data: bytes, *, root: str | Path | None = None) -> str:
-    """Write a file so that it is at no moment half-written under its name.
+@contextmanager
+def open_atomic(path: str | Path, *, root: str | Path | None = None) -> Iterator[BinaryIO]:
+    """A file to write that is at no moment half-written under its name.
 
-    The bytes go to ``<root>/.synthderm/work``, reach the disk (fsync) and are then renamed (``os.replace``),
-    which a file system does as a whole or not at all. A process that is killed leaves at most a ``.part``
-    file there, which :func:`clean_work` takes away.
+    The bytes go to a hidden ``.part`` file, reach the disk (fsync), and the file is then renamed
+    (``os.replace``), which a file system does as a whole or not at all. A process that is killed leaves at most
+    the ``.part`` file; after an error in the block there is not even that, and ``path`` is as it was.
 
     Args:
-        path: the file; an old one is replaced.
-        data: its content.
-        root: the output folder, on the same file system; the file's own folder if None.
-
-    Returns:
-        SHA-256 of the content.
+        path: the file; an old one is replaced, its folder is made.
+        root: the output folder, on the same file system: unfinished files go to ``<root>/.synthderm/work``,
+            where :func:`clean_work` finds them. Without it they lie beside the file.
 
     Raises:
-        InputError: if the disk is full or the folder cannot be written to; ``path`` is then as it was.
+        InputError: if the disk is full or the folder cannot be written to.
     """
     path = Path(path)
-    work = make_folder((path.parent if root is None else Path(root)) / HIDDEN / "work")
-    make_folder(path.parent)
-    part = _temporary(work)
+    part = _temporary(path, None if root is None else Path(root))
     try:
+        make_folder(path.parent)
         with open(part, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise write_error(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_atomic(path: str | Path, data: bytes, *, root: str | Path | None = None) -> str:
+    """Write a whole file through :func:`open_atomic`; SHA-256 of ``data``.
+
+    Raises:
+        InputError: if the disk is full or the folder cannot be written to; ``path`` is then as it was.
+    """
+    with open_atomic(path, root=root) as file:
+        file.write(data)
     return sha256(data)
 
 

@@ -19,6 +19,7 @@ from synthderm.core import InputError
 from .files import HIDDEN, clean_work, make_folder, write_atomic, write_error
 
 MANIFEST = "metadata.jsonl"
+FOLDERS = ("images", "masks", "maps")
 
 _FIRST_CHUNK = 8 << 20  # `datasets` finds the types of the columns in the first 10 MB of the manifest
 _FILES_FIRST = ("file_name", "mask_file_name")
@@ -106,48 +107,58 @@ def folder_lock(root: str | Path, timeout_s: float = 600.0) -> Iterator[None]:
         InputError: if another process holds it for longer than ``timeout_s`` seconds.
     """
     path = make_folder(Path(root) / HIDDEN) / "folder.lock"
+    lock = FileLock(path, timeout=timeout_s)
     try:
-        with FileLock(path, timeout=timeout_s):
-            yield
+        lock.acquire()
     except Timeout:
-        raise InputError(
-            f"another process has held {path} for {timeout_s:.0f} s; wait for it and try again"
-        ) from None
+        raise InputError(f"another process has held {path} for {timeout_s:g} s; wait, then try again") from None
     except OSError as error:
         raise write_error(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def _read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The whole rows of a journal, and how many bytes at its end belong to none (a torn last line)."""
-    data = path.read_bytes()
-    end = data.rfind(b"\n") + 1
+def _parse_lines(path: Path, data: bytes, advice: str) -> list[dict[str, Any]]:
     rows = []
-    for number, line in enumerate(data[:end].splitlines(), start=1):
+    for number, line in enumerate(data.splitlines(), start=1):
         try:
             row = json.loads(line)
             row["index"] = int(row["index"])
         except (ValueError, TypeError, KeyError):
-            raise InputError(
-                f"{path}, line {number}, is damaged; delete the line, its image is then made again"
-            ) from None
+            raise InputError(f"{path}, line {number}, is damaged; {advice}") from None
         rows.append(row)
-    return rows, len(data) - end
+    return rows
+
+
+def _read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The whole rows of a journal, and how many bytes at its end belong to none (a torn last line)."""
+    data = path.read_bytes()
+    end = data.rfind(b"\n") + 1
+    return _parse_lines(path, data[:end], "delete the line, its image is then made again"), len(data) - end
 
 
 def journal_rows(root: str | Path) -> dict[int, dict[str, Any]]:
     """Rows of the images that are finished, by index, from the journals of every shard.
 
-    An image counts only while its file is there; one that was deleted is made again.
+    An image counts only while all its files are there; one that lost a file is made again.
 
     Raises:
         InputError: if a journal is damaged other than by a torn last line.
     """
     root = Path(root)
-    rows = {}
+    rows: dict[int, dict[str, Any]] = {}
     for path in sorted((root / HIDDEN).glob("journal-*.jsonl")):
-        rows.update({row["index"]: row for row in _read_lines(path)[0]})
-    files = {f"images/{entry.name}" for entry in os.scandir(root / "images")} if rows else set()
-    return {index: row for index, row in sorted(rows.items()) if row.get("file_name") in files}
+        rows.update({row["index"]: row for row in _read_journal(path)[0]})
+    folders = [root / name for name in FOLDERS if (root / name).is_dir()] if rows else []
+    files = {f"{folder.name}/{entry.name}" for folder in folders for entry in os.scandir(folder)}
+
+    def is_whole(row: Mapping[str, Any]) -> bool:
+        names = [value for name, value in row.items() if name.endswith(("file_name", "maps_path"))]
+        return bool(names) and files.issuperset(names)
+
+    return {index: row for index, row in sorted(rows.items()) if is_whole(row)}
 
 
 class Journal:
@@ -182,7 +193,7 @@ class Journal:
             raise write_error(self.path, error) from error
         clean_work(self.root)
         try:
-            torn = _read_lines(self.path)[1]
+            torn = _read_journal(self.path)[1]
         except InputError:
             self.close()
             raise
@@ -267,4 +278,4 @@ def read_manifest(root: str | Path) -> list[dict[str, Any]]:
     path = Path(root) / MANIFEST
     if not path.is_file():
         raise InputError(f"{root} has no {MANIFEST}; give a folder that `synthderm generate` has finished")
-    return _read_lines(path)[0]
+    return _parse_lines(path, path.read_bytes(), "run the command that made the folder again")
