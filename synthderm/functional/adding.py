@@ -1,9 +1,8 @@
 """Light in a stack of turbid layers: discrete ordinates in closed form, joined by the adding method.
 
-Radiance in N directions of a hemisphere is a vector; a layer is a pair of matrices that say what it reflects and
-what it lets through. Everything is batched over leading dimensions (wavelengths, mixtures) and is float64 numpy.
-Horizontally the layers have no end: light does not spread sideways here (see
-:mod:`synthderm.simulator.transport`).
+Radiance in N directions of a hemisphere is a vector; a layer is a pair of matrices that say what it reflects
+and what it lets through. Everything is batched over leading dimensions (wavelengths, mixtures) and is float64
+numpy. The layers have no end sideways: light that spreads from one place to another is not in this model.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def _transpose(matrix: Array) -> Array:
 
 
 def _right_divide(numerator: Array, denominator: Array) -> Array:
-    """numerator @ inverse(denominator)."""
+    """Matrix product of the numerator and the inverse of the denominator."""
     return _transpose(np.linalg.solve(_transpose(denominator), _transpose(numerator)))
 
 
@@ -47,11 +46,12 @@ def layer_operators(
 ) -> tuple[Array, Array]:
     """Reflection and transmission of one homogeneous layer with Henyey-Greenstein scattering.
 
-    The discrete-ordinate equations dI+/dt = -A I+ + B I-, -dI-/dt = -A I- + B I+ (Prahl et al. 1993, Appl Opt
-    32:559) hold for sum s and difference d of the two as s' = -(A + B) d, d' = -(A - B) s. With A + B = M M^T and
-    the eigenvalues k^2 of M^T (A - B) M both matrices come in closed form for any thickness (as Nakajima & Tanaka
-    1986, JQSRT 35:13, do for atmospheres), also without any absorption, where one k is 0. The phase function's
-    forward peak counts as not scattered: delta-M, Wiscombe 1977, J Atmos Sci 34:1408.
+    The discrete-ordinate equations dI+/dt = -A I+ + B I-, -dI-/dt = -A I- + B I+ (Prahl et al. 1993, Appl
+    Opt 32:559) read s' = -(A + B) d, d' = -(A - B) s for the sum s and the difference d of the two. Both sides
+    made symmetric, with A + B = M M^T and the eigenvalues k^2 of M^T (A - B) M, the matrices come in closed form
+    for any thickness (as Nakajima & Tanaka 1986, JQSRT 35:13, do for atmospheres), also without absorption,
+    where one k is 0. The phase function's forward peak counts as not scattered: delta-M, Wiscombe 1977,
+    J Atmos Sci 34:1408.
 
     Args:
         absorption: absorption coefficient, 1/cm, natural logarithm.
@@ -102,14 +102,14 @@ def layer_operators(
 def add_below(reflection: Array, transmission: Array, base: Array) -> Array:
     """Reflection of a homogeneous layer that lies on something of reflection ``base``, all (..., N, N).
 
-    R + T (1 - Rb R)^-1 Rb T (van de Hulst 1980, Multiple Light Scattering, 4.2).
+    R + T (1 - Rb R)^-1 Rb T (Plass, Kattawar & Catchings 1973, Appl Opt 12:314).
     """
     identity = np.eye(reflection.shape[-1])
     return reflection + transmission @ np.linalg.solve(identity - base @ reflection, base @ transmission)
 
 
 def add(upper: Slab, lower: Slab) -> Slab:
-    """Two slabs as one, ``upper`` on ``lower`` (van de Hulst 1980, 4.2)."""
+    """Two slabs as one, ``upper`` on ``lower`` (Plass, Kattawar & Catchings 1973, Appl Opt 12:314)."""
     identity = np.eye(upper.reflection.shape[-1])
     down = np.linalg.solve(identity - upper.reflection_below @ lower.reflection, upper.transmission)
     up = np.linalg.solve(identity - lower.reflection @ upper.reflection_below, lower.transmission_up)
@@ -122,7 +122,7 @@ def add(upper: Slab, lower: Slab) -> Slab:
 
 
 def _source(directions: Quadrature, illumination: Illumination) -> tuple[Array, Array, Array]:
-    """Internal reflectance r (N,), radiance q (N,) just below the lit surface, and the weights of leaving flux."""
+    """Internal reflectance (N,), radiance (N,) just below the lit surface, weights (N,) of the leaving flux."""
     mu, w = directions.cosines, directions.weights
     n_in, n_out = directions.n_inside, directions.n_outside
     r = fresnel_reflectance(mu, n_in, n_out)
@@ -136,9 +136,7 @@ def _source(directions: Quadrature, illumination: Illumination) -> tuple[Array, 
     return r, q, 2 * mu * w * (1 - r)
 
 
-def surface_reflectance(
-    base: Array, directions: Quadrature, illumination: Illumination = "collimated"
-) -> Array:
+def surface_reflectance(base: Array, directions: Quadrature, illumination: Illumination = "collimated") -> Array:
     """Diffuse reflectance of tissue with its surface; the reflection off the outside (specular) is left out.
 
     Args:
@@ -156,7 +154,7 @@ def surface_reflectance(
 
 
 class Cover(NamedTuple):
-    """The surface and the top layer, ready to lie on anything: see :func:`cover` and :func:`cover_reflectance`."""
+    """The surface and the top layer, ready to lie on anything: made by :func:`cover`."""
 
     own: Array  # (...) reflectance with nothing below
     entering: Array  # (..., N) radiance that reaches the underside
@@ -173,9 +171,7 @@ def cover(
     at_top = np.linalg.solve(identity - reflection * r, np.concatenate([reflection, transmission], -1))
     from_above, from_below = np.split(at_top, 2, -1)  # upward radiance below the surface
     entering = (transmission @ q[:, None] + (transmission * r) @ (from_above @ q[:, None]))[..., 0]
-    return Cover(
-        (from_above @ q) @ out, entering, reflection + (transmission * r) @ from_below, out @ from_below
-    )
+    return Cover((from_above @ q) @ out, entering, reflection + (transmission * r) @ from_below, out @ from_below)
 
 
 def cover_reflectance(top: Cover, base: Array) -> Array:
@@ -189,7 +185,7 @@ def cover_reflectance(top: Cover, base: Array) -> Array:
 def slab_reflectance_transmittance(
     slab: Slab, directions: Quadrature, illumination: Illumination = "collimated"
 ) -> tuple[Array, Array]:
-    """Diffuse reflectance (...) and total transmittance (...) of a slab with both its surfaces, specular left out."""
+    """Diffuse reflectance and total transmittance, (...), of a slab with both surfaces; specular left out."""
     r, q, leaving = _source(directions, illumination)
     identity = np.eye(directions.streams)
     # the lower surface is a mirror of reflection r below the slab
@@ -242,7 +238,7 @@ def stack_reflectance(
         n_inside: refractive index of every layer.
         n_outside: of the medium above.
         illumination: "collimated" or "diffuse".
-        specular: add the light reflected off the surface (SCI), as a spectrophotometer with a closed trap sees.
+        specular: add the light reflected off the surface (SCI), as a spectrophotometer sees it.
 
     Returns:
         (...) reflectance in [0, 1].

@@ -1,4 +1,4 @@
-"""Optics of a surface and of directions: Fresnel reflection and the angular quadrature of the layer solver."""
+"""Optics of a surface (Fresnel reflection), with the directions in which the layer solver follows light."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Array = np.ndarray
 
 
 def specular_reflectance(n_inside: float = 1.4, n_outside: float = 1.0) -> float:
-    """Fresnel reflectance of the surface at normal incidence, ((n1 - n2) / (n1 + n2))^2; 0.0278 for skin in air."""
+    """Fresnel reflectance at normal incidence, ((n1 - n2) / (n1 + n2))^2; 0.0278 for skin in air."""
     return ((n_inside - n_outside) / (n_inside + n_outside)) ** 2
 
 
 def fresnel_reflectance(cosine: Array, n_from: float, n_to: float) -> Array:
-    """Reflectance of unpolarised light that meets a surface (Fresnel; Born & Wolf, Principles of Optics, 1.5.2).
+    """Reflectance of unpolarised light that meets a surface (Fresnel; Born & Wolf 1999, 1.5.2).
 
     Args:
         cosine: cosine of the angle of incidence in the medium ``n_from``, any shape, in [0, 1].
@@ -68,7 +68,7 @@ def _gauss(n: int, low: float, high: float) -> tuple[Array, Array]:
 
 
 def _radau_right(n: int, low: float, high: float) -> tuple[Array, Array]:
-    """Gauss-Radau nodes and weights on (low, high] with ``high`` a node (Abramowitz & Stegun 25.4.31, mirrored)."""
+    """Gauss-Radau on (low, high], ``high`` a node: nodes and weights (Abramowitz & Stegun 25.4.31, mirrored)."""
     unit = np.eye(n + 1)
     x = np.sort(np.real(legendre.legroots(unit[n - 1] + unit[n])))  # the first is -1
     w = (1 - x) / (n * legendre.legval(x, unit[n - 1])) ** 2
@@ -81,8 +81,8 @@ def _radau_right(n: int, low: float, high: float) -> tuple[Array, Array]:
 def quadrature(streams: int = 8, n_inside: float = 1.4, n_outside: float = 1.0) -> Quadrature:
     """The directions of the solver (Prahl, van Gemert & Welch 1993, Appl Opt 32:559, section 2.B).
 
-    Gauss nodes between the surface and the critical angle, right Gauss-Radau nodes from there to the normal, so
-    that no interval holds the kink of total reflection and normal incidence is a node.
+    Gauss nodes between the surface and the critical angle, right Gauss-Radau nodes from there to the normal:
+    no interval holds the kink of total reflection, and normal incidence is a node.
 
     Args:
         streams: directions in a hemisphere; an even number of at least 4.

@@ -44,7 +44,7 @@ def _table() -> dict[str, np.ndarray]:
 
 @lru_cache(maxsize=1)
 def standard_spectra() -> Spectra:
-    """400 to 700 nm every 10 nm: colours within 0.06 dE00 of a 2 nm grid (sources: tables/spectra_10nm.csv)."""
+    """400 to 700 nm every 10 nm; the sources stand in tables/spectra_10nm.csv."""
     t = _table()
     return Spectra(t["wavelength_nm"], t["oxyhaemoglobin"], t["deoxyhaemoglobin"], t["bilirubin"])
 

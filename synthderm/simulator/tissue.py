@@ -53,11 +53,12 @@ LAYERS: tuple[Layer, ...] = (
     Layer("reticular dermis", 1350.0, 0.9),
     Layer("subcutis", 3000.0, 0.5),
 )
-"""From the top down. Thicknesses are usual anatomy (Jacques 2013); the blood weights were fitted to ISSA spectra."""
+"""From the top down: usual anatomy. ISSA spectra fit as well with a thin plexus of weight 2.5, so the weights are
+a choice, not a measurement."""
 
 THICKNESS_CM = tuple(layer.thickness_um * 1e-4 for layer in LAYERS)
 
-_BASELINE_SCALE = 0.3  # of the formulas below; fitted to ISSA. An independent fit to 100 NIST forearms: 0.25-0.5
+_BASELINE_SCALE = 0.3  # of the formula below; fitted to the ISSA means, which reject 1
 _VESSEL_RADIUS_CM = 1e-3  # capillaries and venules of the plexus
 
 
@@ -67,20 +68,20 @@ def anisotropy(wavelength_nm: np.ndarray) -> np.ndarray:
 
 
 def melanosome_absorption(wavelength_nm: np.ndarray) -> np.ndarray:
-    """Of the inside of a melanosome, 6.6e11 l^-3.33 cm^-1 (Jacques 1998, omlc.org/news/jan98/skinoptics.html)."""
+    """Of the inside of a melanosome, 6.6e11 l^-3.33 cm^-1 (Jacques 1998, omlc.org/news/jan98)."""
     return 6.6e11 * wavelength_nm**-3.33
 
 
 def bloodless_absorption(wavelength_nm: np.ndarray) -> np.ndarray:
-    """Of skin without melanin and blood: 0.3 x 7.84e8 l^-3.255 cm^-1 (Saidi 1992; the factor is fitted)."""
+    """Of skin without melanin and blood: 0.3 x 7.84e8 l^-3.255 cm^-1 (Saidi et al. 1995; the factor is fitted)."""
     return _BASELINE_SCALE * 7.84e8 * wavelength_nm**-3.255
 
 
 def blood_absorption(oxygenation: np.ndarray | float, spectra: Spectra | None = None) -> np.ndarray:
     """Of whole blood (150 g/l haemoglobin) in thin vessels, (..., W).
 
-    Haemoglobin 2.303 x extinction x 150 / 64,500 (Prahl, OMLC) times the packaging factor of a vessel of radius r,
-    (1 - exp(-2 mua r)) / (2 mua r) (Svaasand et al. 1995, Lasers Med Sci 10:55; r = 10 um).
+    Haemoglobin, 2.303 x extinction x 150 / 64,500 (Prahl, OMLC), times the packaging factor of a vessel of
+    radius r = 10 um, (1 - exp(-2 mua r)) / (2 mua r) (van Veen et al. 2002, Opt Lett 27:246).
 
     Args:
         oxygenation: share of haemoglobin that carries oxygen, (...).
@@ -97,18 +98,18 @@ def blood_absorption(oxygenation: np.ndarray | float, spectra: Spectra | None = 
 def layer_blood(blood: np.ndarray | float, layer: Layer) -> np.ndarray:
     """Blood fraction of a layer, from the mean of the dermis: its odds are the weight times the mean's odds.
 
-    For little blood that is weight x blood; a layer never holds more than it has room for, and where the dermis is
-    all blood (a vascular lake) so is the layer.
+    For little blood that is weight x blood; a layer never holds more than it has room for, and where the
+    dermis is all blood (a vascular lake) so is the layer.
     """
     blood = np.asarray(blood, float)
     return layer.blood_weight * blood / (1 + (layer.blood_weight - 1) * blood)
 
 
 def reduced_scattering(layer: int, wavelength_nm: np.ndarray) -> np.ndarray:
-    """mus' in cm^-1 of layer 0 (epidermis), 1-3 (dermis) or 4 (subcutis).
+    """Reduced scattering in cm^-1 of layer 0 (epidermis), 1-3 (dermis) or 4 (subcutis).
 
-    68.7 (l/500)^-1.161 and 45.3 (l/500)^-1.292: Jacques 2013, Phys Med Biol 58:R37, table 1 (Salomatina et al. 2006).
-    Subcutis 1687/60 - 11 l/600: line through Bashkatov et al. 2005, as S-SYNTH (Kim et al. 2024).
+    68.7 (l/500)^-1.161 and 45.3 (l/500)^-1.292: Jacques 2013, Phys Med Biol 58:R37 (data of Salomatina et al.
+    2006). Subcutis 1687/60 - 11 l/600: S-SYNTH (Kim et al. 2024, DIDSR/ssynth-release).
     """
     if layer == 0:
         return 68.7 * (wavelength_nm / 500) ** -1.161
@@ -118,14 +119,14 @@ def reduced_scattering(layer: int, wavelength_nm: np.ndarray) -> np.ndarray:
 
 
 def scattering_coefficients(scattering: np.ndarray | float = 1.0, spectra: Spectra | None = None) -> list[np.ndarray]:
-    """mus in cm^-1 of each layer, (..., W): reduced scattering times ``scattering`` over 1 - g."""
+    """Scattering in cm^-1 of each layer, (..., W): reduced scattering times ``scattering`` over 1 - g."""
     wavelength = (spectra or standard_spectra()).wavelength_nm
     scale = np.asarray(scattering, float)[..., None] / (1 - anisotropy(wavelength))
     return [scale * reduced_scattering(i, wavelength) for i in range(len(LAYERS))]
 
 
 def epidermis_absorption(melanin: np.ndarray | float, spectra: Spectra | None = None) -> np.ndarray:
-    """mua (..., W) of the epidermis with a melanosome fraction ``melanin`` (...)."""
+    """Absorption (..., W) of the epidermis with a melanosome fraction ``melanin`` (...)."""
     wavelength = (spectra or standard_spectra()).wavelength_nm
     share = np.asarray(melanin, float)[..., None]
     return share * melanosome_absorption(wavelength) + (1 - share) * bloodless_absorption(wavelength)
@@ -139,7 +140,7 @@ def dermis_absorption(
     bilirubin_um: np.ndarray | float = 2.0,
     spectra: Spectra | None = None,
 ) -> np.ndarray:
-    """mua (..., W) of layer 1-4; melanin and bilirubin of the subcutis count as none.
+    """Absorption (..., W) of layer 1-4; melanin and bilirubin of the subcutis count as none.
 
     Args:
         layer: index into :data:`LAYERS`.
@@ -153,7 +154,7 @@ def dermis_absorption(
     wavelength = spectra.wavelength_nm
     share = layer_blood(blood, LAYERS[layer])[..., None]
     absorption = share * blood_absorption(oxygenation, spectra)
-    if layer == len(LAYERS) - 1:  # fat: 143/60 - l/600 (Bashkatov et al. 2005, as S-SYNTH), halved by the fit
+    if layer == len(LAYERS) - 1:  # fat: half of 143/60 - l/600, which is S-SYNTH's
         return absorption + 0.5 * (143 / 60 - wavelength / 600)
     bilirubin = np.asarray(bilirubin_um, float)[..., None] * 1e-6 * 2.303 * spectra.bilirubin
     melanosomes = np.asarray(melanin, float)[..., None] * melanosome_absorption(wavelength)
@@ -170,7 +171,7 @@ def layer_absorption(
     bilirubin_um: np.ndarray | float = 2.0,
     spectra: Spectra | None = None,
 ) -> list[np.ndarray]:
-    """mua in cm^-1 of the five layers, (..., W) each; arguments as of :func:`skin_reflectance`."""
+    """Absorption in cm^-1 of the five layers, (..., W) each; arguments as of :func:`skin_reflectance`."""
     melanins = (papillary_melanin, deep_melanin, 0.0, 0.0)
     below = [
         dermis_absorption(i + 1, blood, oxygenation, melanins[i], bilirubin_um, spectra) for i in range(len(melanins))
@@ -201,7 +202,8 @@ def skin_reflectance(
         deep_melanin: between 230 and 480 um, 0-0.15.
         bilirubin_um: micromol/l, 0-30.
         scattering: factor on the scattering of every layer, 0.6-2.
-        specular: add the light off the surface (SCI, spectrophotometer); without it (SCE) as under crossed polarisers.
+        specular: add the light off the surface (SCI, spectrophotometer); without it (SCE) as under crossed
+            polarisers.
         streams: of the solver, 8 or more.
         spectra: grid of wavelengths; 400-700 nm every 10 nm if None.
 
@@ -211,7 +213,8 @@ def skin_reflectance(
     spectra = spectra or standard_spectra()
     absorption = layer_absorption(
         melanin, blood, oxygenation,
-        papillary_melanin=papillary_melanin, deep_melanin=deep_melanin, bilirubin_um=bilirubin_um, spectra=spectra,
+        papillary_melanin=papillary_melanin, deep_melanin=deep_melanin,
+        bilirubin_um=bilirubin_um, spectra=spectra,
     )  # fmt: skip
     return stack_reflectance(
         absorption,
@@ -231,7 +234,7 @@ def spectrum_to_lab(reflectance: np.ndarray, illuminant: str = "D65") -> np.ndar
 
 @dataclass(frozen=True)
 class Site:
-    """Where skin is measured; all but the melanin is fixed, at the value that fits the ISSA means of the site."""
+    """Where skin is measured: all but the melanin, at values that suit the ISSA means of the site."""
 
     blood: float
     oxygenation: float
@@ -240,7 +243,7 @@ class Site:
 
 
 SITES = {"body": Site(0.0075, 0.75, 1.0, 2.0), "face": Site(0.016, 0.90, 1.15, 3.0)}
-"""One-parameter skins: blood, oxygenation and scattering of the arm ("body") and of forehead and cheek ("face")."""
+"""One-parameter skins: the arm ("body") and forehead and cheek ("face")."""
 
 
 @lru_cache(maxsize=8)
@@ -271,13 +274,14 @@ def _tone_curve(site: str, specular: bool) -> tuple[np.ndarray, np.ndarray]:
 def ita_to_melanin(ita_deg: float, site: str = "body", *, specular: bool = True) -> float:
     """Melanosome fraction of the epidermis (80 um) of skin with a given tone.
 
-    The inverse of the solver with everything but the melanin fixed (:data:`SITES`), by interpolation in ln melanin.
+    The inverse of the solver with everything but the melanin fixed (:data:`SITES`), by interpolation in ln
+    melanin.
 
     Args:
         ita_deg: individual typology angle, -75 to 70 deg (D65, 2 deg observer).
         site: "body" or "face".
-        specular: whether the tone was measured with the light off the surface (SCI: spectrophotometers, ISSA) or
-            without (SCE: crossed polarisers).
+        specular: whether the tone was measured with the light off the surface (SCI: spectrophotometers, ISSA)
+            or without (SCE: crossed polarisers).
 
     Returns:
         A fraction between 0.0015 and 0.7, falling as ITA rises.
@@ -292,7 +296,7 @@ def ita_to_melanin(ita_deg: float, site: str = "body", *, specular: bool = True)
 
 
 def melanin_to_ita(melanin: float, site: str = "body", *, specular: bool = True) -> float:
-    """ITA in degrees of skin with a melanosome fraction in 0.0015-0.7: the inverse of :func:`ita_to_melanin`."""
+    """ITA in degrees of skin with a melanosome fraction of 0.0015-0.7; inverse of :func:`ita_to_melanin`."""
     check_range("melanin", melanin, 0.0015, 0.7)
     ita, log_melanin = _tone_curve(site, specular)
     return float(np.interp(np.log(melanin), log_melanin[::-1], ita[::-1]))
