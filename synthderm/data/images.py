@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import threading
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import BinaryIO
@@ -18,7 +19,7 @@ from synthderm.core import InputError
 MAX_PIXELS = 80_000_000
 """The largest image that is decoded, px; an RGB image of that size takes 240 MB."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO", "JPEG2000")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "JPEG2000")
 """Formats that are tried. A closed list: other Pillow plugins start programs (EPS) or are rarely tested."""
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jp2"})
@@ -57,16 +58,12 @@ def is_image_name(name: str) -> bool:
     return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-def open_image(
-    source: str | Path | BinaryIO, *, name: str | None = None, max_pixels: int = MAX_PIXELS
-) -> Image.Image:
+def open_image(source: str | Path | BinaryIO, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """A decoded image as 8-bit sRGB; :func:`read_image` without the notes."""
     return read_image(source, name=name, max_pixels=max_pixels).image
 
 
-def read_image(
-    source: str | Path | BinaryIO, *, name: str | None = None, max_pixels: int = MAX_PIXELS
-) -> OpenedImage:
+def read_image(source: str | Path | BinaryIO, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> OpenedImage:
     """A decoded image as 8-bit sRGB, whatever the file holds.
 
     What is done, each with a note: readable content under a wrong suffix is read; greyscale is repeated in
@@ -88,8 +85,11 @@ def read_image(
         image = _open_checked(file, name, max_pixels)
         notes = _suffix_note(image, name)
         try:
-            image.load()
-            if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+            with _no_warnings() if image.format == "TIFF" else nullcontext():  # the lock is not for every file
+                image.load()
+            with _no_warnings():
+                orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+            if orientation in range(2, 9):
                 image = ImageOps.exif_transpose(image)
                 notes.append("turned upright as its EXIF orientation says")
         except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
@@ -97,9 +97,7 @@ def read_image(
     return OpenedImage(_to_rgb(image, name, notes), tuple(notes))
 
 
-def check_header(
-    source: str | Path | BinaryIO, *, name: str, max_pixels: int = MAX_PIXELS
-) -> tuple[str, ...]:
+def check_header(source: str | Path | BinaryIO, *, name: str, max_pixels: int = MAX_PIXELS) -> tuple[str, ...]:
     """Notes on a file whose header alone is checked: no pixel is decoded, so that truncated files pass.
 
     Raises:
@@ -159,6 +157,14 @@ def _as_file(source: str | Path | BinaryIO, name: str) -> AbstractContextManager
         raise InputError(f"cannot read {name}: {error.strerror or error}") from error
 
 
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Without Pillow's warnings of large images (our limit is lower) and of damaged tags."""
+    with _WARNINGS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
@@ -170,8 +176,7 @@ def _open_checked(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
     if not start:
         raise InputError(f"{name} is empty (0 bytes)")
     try:
-        with _WARNINGS_LOCK, warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
+        with _no_warnings():
             image = Image.open(file, formats=FORMATS)
             frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     except Image.UnidentifiedImageError as error:
@@ -182,9 +187,7 @@ def _open_checked(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
         raise InputError(f"{name} has a damaged header: {_one_line(error)}") from error
     width, height = image.size
     if width * height > max_pixels:
-        raise InputError(
-            f"{name} is too large: {width:,} x {height:,} px is more than the limit of {max_pixels:,} px"
-        )
+        raise InputError(f"{name} is too large: {width:,} x {height:,} px is more than the limit of {max_pixels:,} px")
     if frames > 1:
         raise InputError(f"{name} has {frames} frames or pages; expected a single still image")
     return image
@@ -208,9 +211,7 @@ def _suffix_note(image: Image.Image, name: str) -> list[str]:
     expected = _SUFFIX_FORMATS.get(suffix)
     if image.format is None or (expected and image.format in expected):
         return []
-    return [
-        f"holds {image.format} under the suffix {suffix!r}" if suffix else f"holds {image.format}, no suffix"
-    ]
+    return [f"holds {image.format} under the suffix {suffix!r}" if suffix else f"holds {image.format}, no suffix"]
 
 
 def _to_rgb(image: Image.Image, name: str, notes: list[str]) -> Image.Image:

@@ -14,7 +14,7 @@ from synthderm.core import InputError
 
 from .images import check_header, open_mask, read_image
 from .records import LeftOut, Note, Record
-from .tone import pixel_ita_deg, resolve_tone, stated_tone
+from .tone import pixel_tone, resolve_tone, stated_tone
 from .tree import FileTree
 
 CHECKS = ("decode", "header", "none")
@@ -57,9 +57,7 @@ class Inspector:
                 progress(done, len(records))
         return sound, left_out, notes
 
-    def _all(
-        self, records: Sequence[Record], workers: int | None
-    ) -> Iterator[tuple[Record, list[str], str | None]]:
+    def _all(self, records: Sequence[Record], workers: int | None) -> Iterator[tuple[Record, list[str], str | None]]:
         with ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 8)) as pool:
             for start in range(0, len(records), _AT_ONCE):  # so that an interrupt does not wait for all
                 yield from pool.map(self.inspect, records[start : start + _AT_ONCE])
@@ -76,8 +74,7 @@ class Inspector:
         if image is None or not (measure or self.check_images == "decode"):
             return resolve_tone(record, stated, None), notes, None
         record, mask = self._mask(record, image, notes)
-        ita = pixel_ita_deg(image, mask) if measure else None
-        return resolve_tone(record, stated, ita), notes, None
+        return resolve_tone(record, stated, pixel_tone(image, mask) if measure else None), notes, None
 
     def _short(self, text: str, file: str) -> str:
         return text.removeprefix(self.tree.describe(file)).strip()

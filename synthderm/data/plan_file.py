@@ -27,14 +27,8 @@ _HEADER = """\
 
 def plan_to_yaml(plan: Plan, name: str = "plan.yaml") -> str:
     """The text of a plan file called ``name``."""
-    head = {
-        "plan_version": VERSION,
-        "target": plan.target,
-        "total": plan.total,
-        "source": plan.source,
-        "modality": plan.modality,
-        "not_counted": dict(plan.not_counted),
-    }
+    head = {"plan_version": VERSION, **plan.to_json()}
+    del head["real"], head["cells"]  # written below, one line for each class and cell
     source = " ".join(plan.source.split()) or "the real set"
     lines = [_HEADER.format(source=source, total=plan.total, target=plan.target, name=name)]
     lines.append(yaml.safe_dump(head, sort_keys=False, allow_unicode=True))
@@ -106,9 +100,7 @@ def _parse(content: Any) -> Plan:
             raise InputError(f"cell {number} names class {name[0]}, fst {name[1]} a second time")
     total = sum(cell.count for cell in cells)
     if "total" in content and content["total"] != total:
-        raise InputError(
-            f"total is {content['total']!r}, but the cells sum to {total}; correct one of the two"
-        )
+        raise InputError(f"total is {content['total']!r}, but the cells sum to {total}; correct one of the two")
     if total > MAX_PLAN_IMAGES:
         raise InputError(f"holds {total:,} images; at most {MAX_PLAN_IMAGES:,} are made from one plan")
     return Plan(
@@ -123,9 +115,7 @@ def _parse(content: Any) -> Plan:
 
 def _whole(name: str, value: Any, low: int = 0) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= MAX_PLAN_IMAGES:
-        raise InputError(
-            f"{name} must be a whole number from {low} to {MAX_PLAN_IMAGES:,}, but got {value!r}"
-        )
+        raise InputError(f"{name} must be a whole number from {low} to {MAX_PLAN_IMAGES:,}, but got {value!r}")
     return value
 
 

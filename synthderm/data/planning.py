@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from synthderm.core import DIAGNOSES, InputError, parse_diagnoses, parse_fst
 from synthderm.core.checks import unknown
@@ -52,6 +52,18 @@ class Plan:
     def total(self) -> int:
         """Images in all."""
         return sum(cell.count for cell in self.cells)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, with the names of the plan file."""
+        return {
+            "target": self.target,
+            "total": self.total,
+            "source": self.source,
+            "modality": self.modality,
+            "not_counted": dict(self.not_counted),
+            "real": {code: list(counts) for code, counts in self.real.items()},
+            "cells": [{"class": c.diagnosis, "fst": c.fst, "n": c.count} for c in self.cells],
+        }
 
     def count(self, diagnosis: str, fst: int) -> int:
         """Images planned for one cell."""
@@ -135,9 +147,7 @@ def make_plan(
     else:
         added = _fill(table, target, _budget(table, codes, types, budget, ratio), codes, types)
     if sum(added.values()) > MAX_PLAN_IMAGES:
-        raise InputError(
-            f"the plan holds {sum(added.values()):,} images; at most {MAX_PLAN_IMAGES:,} are planned"
-        )
+        raise InputError(f"the plan holds {sum(added.values()):,} images; at most {MAX_PLAN_IMAGES:,} are planned")
     return Plan(
         cells=tuple(PlanCell(code, t, n) for (code, t), n in added.items() if n > 0),
         target=target,
@@ -164,9 +174,7 @@ def _check_number(name: str, value: int) -> None:
         raise InputError(f"{name} must be a whole number from 1 to {MAX_PLAN_IMAGES:,}, but got {value!r}")
 
 
-def _budget(
-    table: ToneTable, codes: Sequence[str], types: Sequence[int], budget: int | None, ratio: float
-) -> int:
+def _budget(table: ToneTable, codes: Sequence[str], types: Sequence[int], budget: int | None, ratio: float) -> int:
     if budget is not None:
         _check_number("budget", budget)
         return int(budget)
@@ -181,9 +189,7 @@ def _budget(
     return max(1, round(usable * ratio))
 
 
-def _fill(
-    table: ToneTable, target: str, budget: int, codes: Sequence[str], types: Sequence[int]
-) -> dict[Cell, int]:
+def _fill(table: ToneTable, target: str, budget: int, codes: Sequence[str], types: Sequence[int]) -> dict[Cell, int]:
     """Additions for every cell, in the order of classes and types."""
     cells = [(code, t) for code in codes for t in types]
     if target == "balanced":
@@ -210,6 +216,6 @@ def _not_counted(table: ToneTable, codes: Sequence[str], types: Sequence[int]) -
         "class or type left out of the plan": table.usable
         - sum(table.count(code, t) for code in codes for t in types)
         + sum(n for code, n in table.unknown_tone.items() if code not in codes),
-        **{f"label {label!r} is no class": sum(row) for label, row in table.other_labels.items()},
+        "label is none of the seven classes": sum(map(sum, table.other_labels.values())),
     }
     return {reason: n for reason, n in reasons.items() if n}

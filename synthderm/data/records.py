@@ -30,10 +30,11 @@ class Record:
         split: "train", "val", "test" or whatever the set calls it; None if it has no splits.
         fitzpatrick: Fitzpatrick type 1 to 6 as the set states it, or None.
         fitzpatrick_range: for sets that state pairs of types (DDI: 1-2, 3-4, 5-6); None elsewhere.
-        ita_deg: ITA in degrees from a column of the set, or None. Estimates of others, not checked here.
+        ita_deg: ITA in degrees from a column of the set, or None; not checked here.
+        ita_is_estimate: the column says that it is an estimate (``ita_est``).
         fst: the type that the record counts as, from the source in ``tone_source``; None: unknown.
-        tone_source: "fitzpatrick column", "ita column", "pixels", "pixels within the stated pair",
-            "lighter of the stated pair" or "unknown".
+        tone_source: "fitzpatrick column", "ita column", "pixels", "pixels, lightness alone", "pixels within
+            the stated pair", "lighter of the stated pair" or "unknown"; see :mod:`synthderm.data.tone`.
         measured_ita_deg: ITA in degrees measured from the pixels, if that was done and gave a skin colour.
         mask: name of the lesion mask inside the set, or None.
         modality: "dermoscopy", "clinical" or None.
@@ -54,6 +55,7 @@ class Record:
     fitzpatrick: int | None = None
     fitzpatrick_range: tuple[int, int] | None = None
     ita_deg: float | None = None
+    ita_is_estimate: bool = False
     fst: int | None = None
     tone_source: str = "unknown"
     measured_ita_deg: float | None = None
@@ -177,10 +179,6 @@ def require_records(records: Sequence[Record] | RealSet, purpose: str) -> Sequen
     """
     if len(records) == 0:
         left_out = getattr(records, "left_out", ())
-        why = (
-            f"; all {len(left_out)} were left out, the first because: {left_out[0].reason}"
-            if left_out
-            else ""
-        )
+        why = f"; all {len(left_out)} were left out, the first because: {left_out[0].reason}" if left_out else ""
         raise InputError(f"no images to {purpose}{why}")
     return records

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from PIL import Image
 
 from synthderm.core import MIN_SKIN_B, ita_to_fst
+from synthderm.core.tone import ITA_RANGE_DEG
 from synthderm.functional.color import ita_deg as lab_to_ita_deg
 from synthderm.functional.color import rgb_to_lab
 
 from .records import Record
 
-TONE_SOURCES = ("auto", "column", "ita", "pixels")
+TONE_SOURCES = ("auto", "stated", "column", "ita", "pixels")
 WORKING_PX = 128
 """Longer side of the image that a tone is measured on."""
 
@@ -24,25 +25,48 @@ MAX_LIGHTNESS = 97.0
 MIN_SKIN_SHARE = 0.02
 """Share of the image that must be left as skin for a tone."""
 
-_HAIR_PX = 7
+MIN_SKIN_A = 3.0
+"""Least a* of a colour that may be skin under a colour cast; grey, green and blue things are below."""
+
+SKIN_LIGHTNESS = (35.84, 48.92, 56.79, 61.52, 65.43, 68.95)
+SKIN_B = (12.10, 18.86, 18.76, 16.95, 14.67, 11.62)
+"""Mean b* of measured skin by mean L*, of the six ITA classes (ISSA, all sites: Lu et al. 2025, Sci Data 12:487)."""
+
+_HAIR_PX = 3
 _HAIR_CONTRAST = 6.0
+
+
+@dataclass(frozen=True)
+class PixelTone:
+    """A tone measured from pixels.
+
+    Attributes:
+        ita_deg: ITA in degrees; nan if no skin was found.
+        from_lightness: the colour was none of measured skin, and ITA was found from lightness alone.
+    """
+
+    ita_deg: float
+    from_lightness: bool = False
 
 
 def stated_tone(record: Record, tone_from: str) -> tuple[int, str] | None:
     """(type, source) that the set itself gives for a record, or None.
 
+    An ITA column whose name says that it is an estimate (``ita_est``) counts only when asked for by "ita".
+
     Args:
         record: as read.
-        tone_from: "auto", "column", "ita" or "pixels".
+        tone_from: one of :data:`TONE_SOURCES`.
     """
-    if tone_from in ("auto", "column") and record.fitzpatrick is not None:
+    if tone_from in ("auto", "stated", "column") and record.fitzpatrick is not None:
         return record.fitzpatrick, "fitzpatrick column"
-    if tone_from in ("auto", "ita") and record.ita_deg is not None and -90.0 <= record.ita_deg <= 90.0:
+    wanted = tone_from == "ita" or (tone_from in ("auto", "stated") and not record.ita_is_estimate)
+    if wanted and record.ita_deg is not None and -90.0 <= record.ita_deg <= 90.0:
         return ita_to_fst(record.ita_deg), "ita column"
     return None
 
 
-def resolve_tone(record: Record, stated: tuple[int, str] | None, measured_deg: float | None) -> Record:
+def resolve_tone(record: Record, stated: tuple[int, str] | None, measured: PixelTone | None) -> Record:
     """The record with ``fst`` and ``tone_source``.
 
     A measured tone is held inside the pair of types that the set states (DDI). Where such a record cannot be
@@ -51,29 +75,34 @@ def resolve_tone(record: Record, stated: tuple[int, str] | None, measured_deg: f
     Args:
         record: as read.
         stated: what :func:`stated_tone` gave.
-        measured_deg: ITA from the pixels; nan if that was no skin; None if not measured.
+        measured: what :func:`pixel_tone` gave; None if not measured.
     """
     if stated is not None:
         return replace(record, fst=stated[0], tone_source=stated[1])
     pair = record.fitzpatrick_range
-    if measured_deg is None or math.isnan(measured_deg):
+    if measured is None or math.isnan(measured.ita_deg):
         if pair is None:
             return replace(record, fst=None, tone_source="unknown")
         return replace(record, fst=pair[0], tone_source="lighter of the stated pair")
-    fst, source = ita_to_fst(measured_deg), "pixels"
+    fst = ita_to_fst(measured.ita_deg)
+    source = "pixels, lightness alone" if measured.from_lightness else "pixels"
     if pair is not None:
         fst, source = min(max(fst, pair[0]), pair[1]), "pixels within the stated pair"
-    return replace(record, fst=fst, tone_source=source, measured_ita_deg=round(measured_deg, 2))
+    return replace(record, fst=fst, tone_source=source, measured_ita_deg=round(measured.ita_deg, 2))
 
 
-def pixel_ita_deg(image: Image.Image, lesion: np.ndarray | None = None) -> float:
-    """ITA in degrees of the skin of a real image; nan where no skin colour is found.
+def pixel_tone(image: Image.Image, lesion: np.ndarray | None = None) -> PixelTone:
+    """The tone of the skin of a real image, a proxy: nobody knows its light and white balance.
 
     The image is reduced to 128 px. With a mask the skin is what lies outside the mask widened by 4 % of the
     image; without one, or if that leaves too little, the border: outside an ellipse of 0.8 of the half axes.
     From that are taken out: the dark frame of a dermatoscope with a margin, hair (black-hat of lightness),
-    glare and paper, and colours far from the median (3 median deviations).
-    The tone is ITA of the median colour (:func:`synthderm.functional.color.ita_deg`).
+    glare and paper, and colours far from the median (3 median deviations). The tone is ITA of the median colour
+    (:func:`synthderm.functional.color.ita_deg`).
+
+    Dermatoscopes often show skin pink to violet. Such a median colour (b* below 3, or ITA above the 70 degrees
+    that are measured on people, while a* is at least 3) has no ITA. It is given the ITA of measured skin of the
+    same lightness, which is marked as such. A colour without red is nan.
 
     Args:
         image: mode RGB.
@@ -85,16 +114,27 @@ def pixel_ita_deg(image: Image.Image, lesion: np.ndarray | None = None) -> float
     for region in (_outside(mask), _border(small)):
         if region is None:
             continue
-        lightness, b, share = _robust_colour(lab, region & clean)
+        colour, share = _robust_colour(lab, region & clean)
         if share >= MIN_SKIN_SHARE:
-            return lab_to_ita_deg(lightness, b) if b >= MIN_SKIN_B else math.nan
-    return math.nan
+            return colour_to_tone(*colour)
+    return PixelTone(math.nan)
+
+
+def colour_to_tone(lightness: float, a: float, b: float) -> PixelTone:
+    """The tone of a skin colour (CIELAB, D65/2 deg), as :func:`pixel_tone` says."""
+    ita = lab_to_ita_deg(lightness, b)
+    if b >= MIN_SKIN_B and ita <= ITA_RANGE_DEG[1]:
+        return PixelTone(ita)
+    if a < MIN_SKIN_A:
+        return PixelTone(math.nan)
+    skin_b = float(np.interp(lightness, SKIN_LIGHTNESS, SKIN_B))
+    return PixelTone(min(lab_to_ita_deg(lightness, skin_b), ITA_RANGE_DEG[1]), from_lightness=True)
 
 
 def _reduced(image: Image.Image, lesion: np.ndarray | None) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The image as (3, h, w) uint8 and the mask as (h, w) bool, longer side 128 px at most."""
     scale = min(1.0, WORKING_PX / max(image.size))
-    size = tuple(max(1, round(side * scale)) for side in image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     small = torch.from_numpy(np.array(image.resize(size, Image.Resampling.BOX))).permute(2, 0, 1)
     if lesion is None:
         return small, None
@@ -102,14 +142,15 @@ def _reduced(image: Image.Image, lesion: np.ndarray | None) -> tuple[torch.Tenso
     return small, torch.from_numpy(np.array(mask)) > 0
 
 
-def _dilate(mask: torch.Tensor, radius: int) -> torch.Tensor:
-    """(H, W) bool widened by a square of ``2 radius + 1`` px."""
-    return _maximum(mask.float(), radius) > 0.5
-
-
 def _maximum(values: torch.Tensor, radius: int) -> torch.Tensor:
-    size = 2 * radius + 1
-    return torch.nn.functional.max_pool2d(values[None, None], size, stride=1, padding=radius)[0, 0]
+    """Largest value of (H, W) float in a square of ``2 radius + 1`` px, one axis after the other."""
+    size, pool = 2 * radius + 1, torch.nn.functional.max_pool2d
+    along_x = pool(values[None, None], (1, size), stride=1, padding=(0, radius))
+    return pool(along_x, (size, 1), stride=1, padding=(radius, 0))[0, 0]
+
+
+def _dilate(mask: torch.Tensor, radius: int) -> torch.Tensor:
+    return _maximum(mask.float(), radius) > 0.5
 
 
 def _outside(mask: torch.Tensor | None) -> torch.Tensor | None:
@@ -120,30 +161,31 @@ def _border(image: torch.Tensor) -> torch.Tensor:
     height, width = image.shape[1:]
     y = torch.linspace(-1, 1, height)[:, None]
     x = torch.linspace(-1, 1, width)[None, :]
-    return (x**2 + y**2).sqrt() > 0.8
+    return x**2 + y**2 > 0.8**2
 
 
 def _usable(lab: torch.Tensor) -> torch.Tensor:
     """(H, W) bool: neither frame nor hair nor glare."""
     lightness = lab[0]
-    radius = max(1, round(0.03 * max(lightness.shape)))
-    frame = lightness < MIN_LIGHTNESS
-    frame = _dilate(~_dilate(~frame, 2), 2 + radius)  # opened first: hair is thinner than a frame
-    closed = -_maximum(-_maximum(lightness, _HAIR_PX // 2), _HAIR_PX // 2)
-    hair = _dilate(closed - lightness > _HAIR_CONTRAST, 1)
-    return ~frame & ~hair & (lightness >= MIN_LIGHTNESS) & (lightness <= MAX_LIGHTNESS)
+    dark = lightness < MIN_LIGHTNESS
+    usable = ~dark & (lightness <= MAX_LIGHTNESS)
+    if dark.any():  # opened first: hair is thinner than a frame
+        margin = max(1, round(0.03 * max(lightness.shape)))
+        usable &= ~_dilate(~_dilate(~dark, 2), 2 + margin)
+    closed = -_maximum(-_maximum(lightness, _HAIR_PX), _HAIR_PX)
+    return usable & ~_dilate(closed - lightness > _HAIR_CONTRAST, 1)
 
 
-def _robust_colour(lab: torch.Tensor, region: torch.Tensor) -> tuple[float, float, float]:
-    """Median L* and b* of a region without its outliers, and the share of the image that they come from."""
+def _robust_colour(lab: torch.Tensor, region: torch.Tensor) -> tuple[tuple[float, float, float], float]:
+    """Median L*, a*, b* of a region without its outliers, and the share of the image that they come from."""
     pixels = lab[:, region]
     if pixels.shape[1] < 2:
-        return math.nan, math.nan, 0.0
+        return (math.nan,) * 3, 0.0
     middle = pixels.median(dim=1, keepdim=True).values
     far = (pixels - middle).abs()
     spread = far.median(dim=1, keepdim=True).values * 1.4826 + 0.5
     pixels = pixels[:, (far <= 3 * spread).all(0)]
     if pixels.shape[1] == 0:
-        return math.nan, math.nan, 0.0
-    middle = pixels.median(dim=1).values
-    return float(middle[0]), float(middle[2]), pixels.shape[1] / region.numel()
+        return (math.nan,) * 3, 0.0
+    lightness, a, b = pixels.median(dim=1).values.tolist()
+    return (lightness, a, b), pixels.shape[1] / region.numel()

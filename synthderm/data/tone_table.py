@@ -114,38 +114,42 @@ def tone_table(records: RealSet | Iterable[Record], source: str | None = None) -
     )
 
 
+_ROMAN = ("I", "II", "III", "IV", "V", "VI")
+_SHOWN_OTHERS = 12
+
+
+def _folded(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, with all but the most frequent labels that are no class put together."""
+    classes = [row for row in rows if row["in_plan"]]
+    others = sorted((row for row in rows if not row["in_plan"]), key=lambda row: -row["total"])
+    shown, rest = others[:_SHOWN_OTHERS], others[_SHOWN_OTHERS:]
+    if rest:
+        numbers = {name: sum(row[name] for row in rest) for name in rest[0] if name not in ("label", "in_plan")}
+        shown.append({"label": f"{len(rest)} more labels", "in_plan": False, **numbers})
+    return classes + shown
+
+
 def format_table(table: ToneTable, plan: Plan | None = None) -> RichTable:
     """The table for a terminal; with a plan, each cell also shows what is added ("12 +300")."""
+    from rich.markup import escape
     from rich.table import Table as RichTable
 
-    titles = ("I", "II", "III", "IV", "V", "VI")
-    shown = RichTable(title=f"Images by class and skin type: {table.source}" if table.source else None)
-    shown.add_column("class")
-    for title in (*titles, "unknown", "total"):
-        shown.add_column(title, justify="right")
+    def cells(numbers: list[int], added: list[int]) -> list[str]:
+        return [f"{n:,} [bold]+{more:,}[/bold]" if more else f"{n:,}" for n, more in zip(numbers, added, strict=True)]
 
-    def cell(n: int, added: int) -> str:
-        return f"{n:,} [bold]+{added:,}[/bold]" if added else f"{n:,}"
-
-    sums = [0] * 9
-    for row in table.rows():
-        added = [plan.count(row["label"], t) if plan and row["in_plan"] else 0 for t in SKIN_TYPES]
-        numbers = [row[f"fst_{t}"] for t in SKIN_TYPES]
-        name = (
-            row["label"].replace("[", "\\[")
-            if row["in_plan"]
-            else f"{row['label']} (no class)".replace("[", "\\[")
-        )
-        shown.add_row(
-            name,
-            *map(cell, numbers, added),
-            f"{row['unknown']:,}",
-            cell(row["total"], sum(added)),
-            style=None if row["in_plan"] else "dim",
-        )
-        for i, n in enumerate([*numbers, row["unknown"], row["total"], sum(added)]):
-            sums[i] += n
-    columns = [sum(c.count for c in plan.cells if c.fst == t) if plan else 0 for t in SKIN_TYPES]
+    title = f"Images by class and skin type: {escape(table.source)}" if table.source else None
+    shown = RichTable("class", title=title)
+    for name in (*_ROMAN, "unknown", "total"):
+        shown.add_column(name, justify="right")
+    sums, all_added = [0] * 8, [0] * 8
+    for row in _folded(table.rows()):
+        numbers = [*(row[f"fst_{t}"] for t in SKIN_TYPES), row["unknown"], row["total"]]
+        planned = [plan.count(row["label"], t) if plan and row["in_plan"] else 0 for t in SKIN_TYPES]
+        added = [*planned, 0, sum(planned)]
+        name = escape(row["label"]) + ("" if row["in_plan"] else " (no class)")
+        shown.add_row(name, *cells(numbers, added), style=None if row["in_plan"] else "dim")
+        sums = [a + b for a, b in zip(sums, numbers, strict=True)]
+        all_added = [a + b for a, b in zip(all_added, added, strict=True)]
     shown.add_section()
-    shown.add_row("total", *map(cell, sums[:6], columns), f"{sums[6]:,}", cell(sums[7], sums[8]))
+    shown.add_row("total", *cells(sums, all_added))
     return shown

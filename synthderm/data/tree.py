@@ -10,8 +10,8 @@ from typing import BinaryIO, Protocol
 
 from synthderm.core import InputError
 
-MAX_FILE_BYTES = 1 << 30
-"""The largest member that is read from a zip file, 1 GiB uncompressed."""
+MAX_FILE_BYTES = 256 << 20
+"""The largest member that is read from a zip file, 256 MiB uncompressed."""
 
 
 class FileTree(Protocol):
@@ -38,7 +38,8 @@ class FileTree(Protocol):
 
 def is_hidden(name: str) -> bool:
     """Whether a part of the name starts with a dot or is the ``__MACOSX`` folder of a zip file."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    parts = name.split("/")
+    return "__MACOSX" in parts or any(part.startswith(".") and part not in (".", "..") for part in parts)
 
 
 def is_inside(name: str) -> bool:
@@ -118,7 +119,7 @@ class ZipTree:
             elif info.flag_bits & 1:
                 problems.append((info.filename, "is encrypted; unpack it with its password first"))
             elif info.file_size > MAX_FILE_BYTES:
-                problems.append((info.filename, f"unpacks to {info.file_size:,} bytes, more than 1 GiB"))
+                problems.append((info.filename, f"unpacks to {info.file_size:,} bytes, more than 256 MiB"))
             else:
                 self._infos[info.filename] = info
         self.names = tuple(sorted(self._infos))

@@ -75,7 +75,7 @@ def parse_skin_type(text: str | None) -> int | None:
     """Fitzpatrick type from "3", "3.0", "III", "Type IV", "fst_5"; None for -1, empty or anything else."""
     if text is None:
         return None
-    plain = re.sub(r"^(fitzpatrick|skin|fst|type|[\s_:-])+(?=[ivx\d])", "", text.strip().lower())
+    plain = re.sub(r"^((fitzpatrick|skin|fst|type)[\s_:-]*)+", "", text.strip().lower())
     if plain in _ROMAN:
         return _ROMAN[plain]
     try:

@@ -11,7 +11,7 @@ from synthderm.core.checks import unknown
 
 from ..images import MAX_PIXELS
 from ..inspection import CHECKS, Inspector
-from ..records import LeftOut, Note, RealSet, Record
+from ..records import LeftOut, Note, RealSet
 from ..tone import TONE_SOURCES
 from ..tree import FileTree, open_tree
 from . import folders
@@ -44,7 +44,7 @@ def read_dataset(
         path: folder or .zip file.
         reader: a name of :data:`READERS`, or "auto": found out from the columns of its tables.
         tone_from: "auto": for each record the set's Fitzpatrick column, else its ITA column, else the pixels;
-            or only "column" (Fitzpatrick), "ita" or "pixels".
+            or only "column" (Fitzpatrick), "ita", "stated" (the first two) or "pixels".
         check_images: "decode": every image is decoded, so that truncated ones are found; "header": only
             opened; "none": not touched, except those whose tone must be measured.
         max_pixels: images with more pixels are left out.
@@ -65,12 +65,12 @@ def read_dataset(
     tree = open_tree(path)
     index = ImageIndex(tree)
     found = _find_reader(tree, index, reader)
-    reading = Reading(left_out=[LeftOut(name, reason) for name, reason in tree.problems] + found.problems)
+    reading = Reading(left_out=[*found.problems])
     for table in found.tables:
         read_rows(found.layout, table, index, found.extra, reading)
     if found.layout is None:
         folders.read_folders(index, _plain_name(tree.path), reading)
-    _note_unlisted(index, reading)
+    _list_the_rest(index, reading)
     inspector = Inspector(tree, tone_from, check_images, max_pixels)
     records, left_out, notes = inspector.run(reading.records, workers, progress)
     return RealSet(
@@ -112,17 +112,13 @@ def _find_reader(tree: FileTree, index: ImageIndex, reader: str) -> _Found:
     if reader in ("auto", folders.NAME):
         known = folders.known_folders(index)
         if known or (reader == folders.NAME and index.images):
-            why = (
-                f"class folders {', '.join(known[:7])}" if known else "asked for; no folder is a known class"
-            )
+            why = f"class folders {', '.join(known[:7])}" if known else "asked for; no folder is a known class"
             notes = [Note(t.name, f"not used: its columns ({_columns(t)}) are unknown") for t in tables]
             return _Found(folders.NAME, why, None, [], {}, problems, notes)
     raise _no_reader(tree, index, reader, tables, problems)
 
 
-def _with_layout(
-    layout: Layout, fitting: list[Table], tables: list[Table], problems: list[LeftOut]
-) -> _Found:
+def _with_layout(layout: Layout, fitting: list[Table], tables: list[Table], problems: list[LeftOut]) -> _Found:
     """The reader for a layout; other tables with the same image ids complete its rows."""
     extra: dict[str, Row] = {}
     notes = []
@@ -131,9 +127,7 @@ def _with_layout(
             continue
         key = next((c for c in table.columns if c.lower() in {name.lower() for name in layout.image}), None)
         if key is None:
-            notes.append(
-                Note(table.name, f"not used: its columns ({_columns(table)}) are not those of {layout.title}")
-            )
+            notes.append(Note(table.name, f"not used: its columns ({_columns(table)}) are not those of {layout.title}"))
             continue
         for row in table.rows(problems):
             name = row.get(key)
@@ -173,13 +167,11 @@ def _no_reader(
     )
 
 
-def _note_unlisted(index: ImageIndex, reading: Reading) -> None:
-    """Say how many images of the set no row names."""
+def _list_the_rest(index: ImageIndex, reading: Reading) -> None:
+    """List the entries that cannot be read at all, and say how many images of the set no row names."""
     named = reading.seen | {item.file for item in reading.left_out}
+    reading.left_out += [LeftOut(name, why) for name, why in index.problems.items() if name not in named]
     unlisted = [name for name in index.images if name not in named]
     if unlisted:
         text = f"in no row of the table, and so not read; {len(unlisted):,} such images in all"
         reading.notes.append(Note(unlisted[0], text))
-
-
-__all__ = ["READERS", "Record", "read_dataset"]

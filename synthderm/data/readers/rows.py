@@ -38,10 +38,7 @@ class Reading:
 def looks_like_mask(name: str) -> bool:
     """Whether a name is that of a mask: a folder called so, or an ending such as ``_segmentation``."""
     path = PurePosixPath(name)
-    if (
-        path.stem.lower().endswith(("_segmentation", "_mask", "_superpixels"))
-        or "_attribute_" in path.stem.lower()
-    ):
+    if path.stem.lower().endswith(("_segmentation", "_mask", "_superpixels")) or "_attribute_" in path.stem.lower():
         return True
     return any("mask" in part.lower() or "segmentation" in part.lower() for part in path.parts[:-1])
 
@@ -51,6 +48,7 @@ class ImageIndex:
 
     def __init__(self, tree: FileTree) -> None:
         self._names = frozenset(tree.names)
+        self.problems = dict(tree.problems)
         self.images = [n for n in tree.names if is_image_name(n) and not looks_like_mask(n)]
         self._by_key: dict[str, list[str]] = defaultdict(list)
         for name in tree.names:
@@ -80,9 +78,7 @@ class ImageIndex:
         return next((n for n in self._by_key.get(stem, ()) if n != image and looks_like_mask(n)), None)
 
 
-def read_rows(
-    layout: Layout, table: Table, index: ImageIndex, extra: dict[str, Row], reading: Reading
-) -> None:
+def read_rows(layout: Layout, table: Table, index: ImageIndex, extra: dict[str, Row], reading: Reading) -> None:
     """Add every row of ``table`` to ``reading``.
 
     Args:
@@ -97,14 +93,14 @@ def read_rows(
         if named is None:
             reading.left_out.append(LeftOut(row.where, f"has no {' or '.join(layout.image)}"))
             continue
+        if "/" not in named:
+            named = named.replace("\\", "/")  # written on Windows
         image = _find_image(named, table, index, row, reading)
         if image is None:
             continue
         other = extra.get(PurePosixPath(named).stem)
         if other is not None:
-            row = Row(
-                {**other.values, **{k: v for k, v in row.values.items() if row.get(k) is not None}}, row.where
-            )
+            row = Row({**other.values, **{k: v for k, v in row.values.items() if row.get(k) is not None}}, row.where)
         label, code = layout.labels(row)
         if label is None or says_nothing(label):
             reading.left_out.append(LeftOut(image, f"has no label ({row.where})"))
@@ -121,17 +117,18 @@ def _find_image(named: str, table: Table, index: ImageIndex, row: Row, reading: 
     if image is not None:
         return image
     found = index.images_of(PurePosixPath(named).name)
+    if not found and is_image_name(named):  # converted to another format
+        found = index.images_of(PurePosixPath(named).stem)
     if not found:
-        reading.left_out.append(LeftOut(named, f"is missing ({row.where})"))
+        reason = index.problems.get(table.folder + named, "is missing")
+        reading.left_out.append(LeftOut(named, f"{reason} ({row.where})"))
         return None
     if len(found) > 1:
         reading.notes.append(Note(found[0], f"taken for {named!r}; {found[1]} has the same name"))
     return found[0]
 
 
-def _find_mask(
-    layout: Layout, image: str, table: Table, index: ImageIndex, row: Row, reading: Reading
-) -> str | None:
+def _find_mask(layout: Layout, image: str, table: Table, index: ImageIndex, row: Row, reading: Reading) -> str | None:
     named = row.get(*layout.columns.get("mask", ()))
     if named is None:
         return index.mask_of(image, layout.mask_endings) if layout.mask_endings else None
@@ -141,13 +138,13 @@ def _find_mask(
     return mask
 
 
-def _record(
-    layout: Layout, row: Row, image: str, label: str, code: str | None, mask: str | None, named: str
-) -> Record:
+def _record(layout: Layout, row: Row, image: str, label: str, code: str | None, mask: str | None, named: str) -> Record:
     def column(name: str) -> str | None:
         return row.get(*layout.columns.get(name, ())) or layout.constants.get(name)
 
     sex, site = column("sex"), column("site")
+    ita = row.number(*layout.columns.get("ita_deg", ()))
+    estimate = row.number("ita_est") if ita is None else None
     return Record(
         file=image,
         dataset=column("dataset") or layout.name,
@@ -157,7 +154,8 @@ def _record(
         split=column("split") or folder_split(image),
         fitzpatrick=parse_skin_type(column("fitzpatrick")),
         fitzpatrick_range=_PAIRS.get((column("fitzpatrick_range") or "").removesuffix(".0")),
-        ita_deg=row.number(*layout.columns.get("ita_deg", ())),
+        ita_deg=ita if estimate is None else estimate,
+        ita_is_estimate=estimate is not None,
         mask=mask,
         modality=parse_modality(column("modality")),
         licence=column("licence"),
@@ -180,6 +178,4 @@ _SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", 
 
 def folder_split(name: str) -> str | None:
     """The split that a folder on the way to a file names, or None."""
-    return next(
-        (_SPLITS[part.lower()] for part in PurePosixPath(name).parts[:-1] if part.lower() in _SPLITS), None
-    )
+    return next((_SPLITS[part.lower()] for part in PurePosixPath(name).parts[:-1] if part.lower() in _SPLITS), None)

@@ -16,7 +16,7 @@ from ..records import LeftOut
 from ..tree import FileTree
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")
-MAX_TABLE_BYTES = 512 << 20
+MAX_TABLE_BYTES = 256 << 20
 MAX_DEPTH = 3
 """How many folders down a table is looked for: a zip often adds one, a split another."""
 
@@ -142,9 +142,7 @@ def read_table(tree: FileTree, name: str) -> Table:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{where} is not UTF-8 text (byte {error.start}); save it again as CSV in UTF-8"
-        ) from error
+        raise InputError(f"{where} is not UTF-8 text (byte {error.start}); save it again as CSV in UTF-8") from error
     if not text.strip():
         raise InputError(f"{where} is empty; expected a table of metadata")
     columns = _json_columns(text) if name.lower().endswith(".jsonl") else _csv_columns(text)
