@@ -35,10 +35,10 @@ def _swatch(fst: int) -> str:
 
 def _tone_panel(figures: SetFigures) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in TONE_HEAD)
-    lines = "".join(
-        "<tr>" + "".join(f"<td>{_swatch(t.fst) if i == 0 else ''}{cell}</td>" for i, cell in enumerate(tone_cells(t)))
-        for t in figures.tones
-    )
+    lines = ""
+    for tone in figures.tones:
+        cells = "".join(f"<td>{cell}</td>" for cell in tone_cells(tone))
+        lines += f"<tr>{cells.replace('<td>', '<td>' + _swatch(tone.fst), 1)}</tr>"
     return (
         f"<table><tr>{head}</tr>{lines}</table>"
         f"<p>Inside the requested band: <b>{100 * (figures.inside_share or 0):.1f} %</b> of {figures.n} "
