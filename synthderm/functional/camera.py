@@ -14,25 +14,30 @@ def luminance(linear: torch.Tensor) -> torch.Tensor:
     return torch.einsum("c,chw->hw", weights, linear)
 
 
-def tone_curve(linear: torch.Tensor, pivot: float, contrast: float, saturation: float) -> torch.Tensor:
-    """Power curve about a luminance, then chroma gain about the grey of equal luminance.
+def tone_curve(linear: torch.Tensor, pivot: torch.Tensor, contrast: float, saturation: float) -> torch.Tensor:
+    """Power curve of each channel about a pivot, then chroma gain about the grey of equal luminance.
+
+    Cameras bend each channel by itself, which makes what is darker than the pivot more saturated as well.
 
     Args:
         linear: (3, H, W) linear sRGB, >= 0.
-        pivot: luminance that keeps its value.
+        pivot: (3,) colour that keeps its value.
         contrast: exponent; above 1 darkens what is darker than the pivot.
         saturation: gain of the difference to grey.
     """
-    y = luminance(linear).clamp_min(1e-4)
     if contrast != 1:
-        gain = (y / pivot) ** (contrast - 1)
-        linear = linear * gain
-        y = y * gain
+        level = pivot.view(3, 1, 1)
+        linear = level * (linear.clamp_min(1e-4) / level) ** contrast
+    if saturation == 1:
+        return linear
+    y = luminance(linear)
     return (y + (linear - y) * saturation).clamp_min(0)
 
 
 def shoulder(linear: torch.Tensor, knee: float = 0.75) -> torch.Tensor:
     """Soft clipping of highlights: the identity up to ``knee``, then a tanh that tends to 1."""
+    if float(linear.max()) <= knee:
+        return linear
     over = linear - knee
     return torch.where(over > 0, knee + (1 - knee) * torch.tanh(over / (1 - knee)), linear)
 

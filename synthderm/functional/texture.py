@@ -18,20 +18,16 @@ CELLS = 48
 _PX_PER_CELL = 20
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=32)
 def _waves(
     size: int, top: int, unit: float, centre: tuple[float, float]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """exp(2 pi i f y) for f = -top..top, then the real and imaginary parts for f = 0..top, at pixel centres."""
     at = (torch.arange(size, dtype=torch.float64) + 0.5) / size - 0.5
     x, y = ((at - c) / unit / PERIOD * (2 * math.pi) for c in centre)
-    phase = y[:, None] * torch.arange(-top, top + 1, dtype=torch.float64)
-    half = x[:, None] * torch.arange(0, top + 1, dtype=torch.float64)
-    return (
-        torch.polar(torch.ones_like(phase), phase).to(torch.complex64),
-        half.cos().float().T.contiguous(),
-        half.sin().float().T.contiguous(),
-    )
+    phase = (y[:, None] * torch.arange(-top, top + 1, dtype=torch.float64)).float()
+    half = (x[:, None] * torch.arange(0, top + 1, dtype=torch.float64)).float()
+    return torch.complex(phase.cos(), phase.sin()), half.cos().T.contiguous(), half.sin().T.contiguous()
 
 
 @lru_cache(maxsize=256)
@@ -72,9 +68,10 @@ def noise(
     amplitude = _amplitudes(low, high, slope)
     draws = torch.from_numpy(rng.standard_normal((2, *amplitude.shape), dtype=np.float32))
     top = amplitude.shape[1] - 1
-    y, x_cos, x_sin = _waves(size, top, unit, centre)
-    rows = y @ torch.complex(draws[0] * amplitude, draws[1] * amplitude)
-    return rows.real @ x_cos - rows.imag @ x_sin
+    whole = max(8, 1 << (top - 1).bit_length())  # one table serves all bands of a pattern
+    y, x_cos, x_sin = _waves(size, whole, unit, centre)
+    rows = y[:, whole - top : whole + top + 1] @ torch.complex(draws[0] * amplitude, draws[1] * amplitude)
+    return rows.real @ x_cos[: top + 1] - rows.imag @ x_sin[: top + 1]
 
 
 @lru_cache(maxsize=1)

@@ -98,7 +98,8 @@ _SPECS = (
     _p("camera.noise", "noise, 1: 1.5 % of a mid-grey", 0, 1),
     _p("camera.sharpening", "unsharp mask", 0, 1.5),
     ParameterSpec("camera.jpeg_quality", "quality of the camera's own JPEG; 100: none", 40, 100, "1", _FIT, "int"),
-    # light (clinical photographs)
+    # light: the tilt in both modalities, the rest in clinical photographs
+    _p("light.tilt", "change of the light from one side of the field to the other", 0, 0.6),
     _p("light.azimuth_deg", "direction that the light comes from", 0, 360, "deg"),
     _p("light.elevation_deg", "height of the light over the skin", 15, 85, "deg"),
     _p("light.ambient", "share of light without a direction", 0.05, 0.95),

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from synthderm.core import HEALTHY_SKIN, LESION, ParameterValue
-from synthderm.functional.camera import luminance, sensor_noise, shoulder, tone_curve, unsharp
+from synthderm.functional.camera import sensor_noise, shoulder, tone_curve, unsharp
 from synthderm.functional.color import delta_e_2000, linear_to_lab, linear_to_srgb
 from synthderm.functional.filters import gaussian_blur
 
@@ -244,11 +244,11 @@ def _photograph(
     )
     x = tone_curve(
         linear * light,
-        pivot=float(luminance(skin.view(3, 1, 1))),
+        pivot=skin,
         contrast=frame["camera.contrast"],
         saturation=frame["camera.saturation"],
     )
-    x = shoulder(x) if float(x.max()) > 0.75 else x
+    x = shoulder(x)
     x = gaussian_blur(x, frame["camera.blur"] * frame.size)
     seen = x[:, where]
     seen = seen[:, :: max(1, seen.shape[1] // 4096)].median(dim=1).values

@@ -48,9 +48,9 @@ def healthy_skin(frame: Frame, melanin: float, surface: Surface) -> Tissue:
     """
     mottle, redness = frame["skin.mottle"], frame["skin.redness"]
     fine = frame.noise_mm("mottle fine", 0.8, 5.0, 0.6)
-    log_melanin = mottle * (0.13 * frame.noise("mottle coarse", 1, 8, 1.1) + 0.11 * fine)
+    log_melanin = mottle * (0.20 * frame.noise("mottle coarse", 1, 8, 1.1) + 0.17 * fine)
     log_blood = redness * (
-        0.34 * frame.noise("redness coarse", 1.5, 10, 0.9) + 0.30 * frame.noise_mm("redness fine", 0.7, 4.0, 0.5)
+        0.45 * frame.noise("redness coarse", 1.5, 10, 0.9) + 0.42 * frame.noise_mm("redness fine", 0.7, 4.0, 0.5)
     )
     log_melanin = log_melanin - 0.10 * surface.furrow
     log_blood = log_blood - 0.14 * surface.furrow

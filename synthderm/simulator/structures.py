@@ -208,7 +208,7 @@ def milia_like_cyst(frame: Frame, amplitude: float) -> Layer:
     """Intraepidermal keratin cysts: white to yellowish bright discs."""
     body = _bodies(frame, "milia", cell_mm=0.9, radius=0.15, density=0.15 + 0.4 * amplitude, limit=-0.08, warp=0.12)
     body = gaussian_blur(body, 0.03 / frame.mm_per_px)
-    maps = {"keratin": 0.42 * (0.4 + 0.6 * amplitude) * body, "kept": 1 - 0.8 * body}
+    maps = {"keratin": 0.28 * (0.3 + 0.7 * amplitude) * body, "kept": 1 - 0.8 * body}
     return Layer("milia_like_cyst", body > 0.3, _edit_keratin, maps)
 
 
@@ -219,9 +219,9 @@ def _edit_keratin(t: Tissue, m: Fields) -> None:
 
 def scale(frame: Frame, amplitude: float) -> Layer:
     """Surface scale: white flakes with ragged edges."""
-    field = frame.lesion_noise("scale", 2, 12, 0.6) + 0.6 * frame.lesion_noise("scale fine", 10, 30, 0.2)
-    flakes = smoothstep(2.0 - 1.5 * amplitude, 3.0 - 1.5 * amplitude, field) * frame.inside
-    maps = {"keratin": 0.55 * flakes, "kept": 1 - 0.2 * flakes}
+    field = frame.lesion_noise("scale", 1, 8, 0.8) + 0.8 * frame.lesion_noise("scale fine", 8, 30, 0.3)
+    flakes = smoothstep(1.4 - 1.5 * amplitude, 3.2 - 1.3 * amplitude, field) * frame.inside
+    maps = {"keratin": (0.06 + 0.22 * amplitude) * flakes, "kept": 1 - 0.2 * flakes}
     return Layer("scale", flakes > 0.3, _edit_keratin, maps)
 
 

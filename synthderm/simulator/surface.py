@@ -48,12 +48,12 @@ def hair_coverage(frame: Frame) -> tuple[torch.Tensor, torch.Tensor]:
     sigma = 0.42 * width[:, None] * taper * px_per_mm
     drawn = np.maximum(sigma, 0.42)
     step = length[:, None] * px_per_mm / samples
-    value = 2.2 * step / (math.sqrt(2 * math.pi) * drawn) * np.minimum(1, sigma / drawn)
+    value = 1.3 * step / (math.sqrt(2 * math.pi) * drawn) * np.minimum(1, sigma / drawn)
     density = splat(points.reshape(-1, 2), drawn.reshape(-1), value.reshape(-1), size)
     shine = splat(
         points.reshape(-1, 2) - 0.35, 0.6 * drawn.reshape(-1), 0.35 * value.reshape(-1), size
     )  # fmt: skip
-    return 1 - torch.exp(-1.6 * density), 1 - torch.exp(-shine)
+    return 1 - torch.exp(-1.5 * density), 1 - torch.exp(-shine)
 
 
 def add_hairs(linear: torch.Tensor, coverage: torch.Tensor, shine: torch.Tensor, melanin: float) -> torch.Tensor:
@@ -130,12 +130,14 @@ def add_ink(linear: torch.Tensor, frame: Frame) -> tuple[torch.Tensor, torch.Ten
 
 
 def field_of_view(frame: Frame) -> tuple[torch.Tensor, torch.Tensor]:
-    """Share of light that reaches each pixel (vignette and round field), and the mask outside the field."""
+    """Light that reaches each pixel (vignette, tilt, round field), and the mask outside the field."""
     x, y = frame.grid
     rng = frame.stream("field")
     shift = rng.normal(0, 0.035, 2)
     r = ((x - shift[0]) ** 2 + (y - shift[1]) ** 2).sqrt() * 2
     light = 1 - frame["artefact.vignette"] * smoothstep(0.35, 1.6, r)
+    side = rng.uniform(0, 2 * math.pi)
+    light = light * (1 + frame["light.tilt"] * (math.cos(side) * x + math.sin(side) * y))
     stop = frame["artefact.field_stop"]
     if not stop:
         return light, torch.zeros_like(r, dtype=torch.bool)

@@ -1,0 +1,9 @@
+"""One thread, as in the generator."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
