@@ -80,7 +80,7 @@ def _temporary(path: Path, root: Path | None) -> Path:
 
 
 @contextmanager
-def open_atomic(path: str | Path, *, root: str | Path | None = None) -> Iterator[BinaryIO]:
+def open_atomic(path: str | Path, *, root: str | Path | None = None, sync: bool = True) -> Iterator[BinaryIO]:
     """A file to write that is at no moment half-written under its name.
 
     The bytes go to a hidden ``.part`` file, reach the disk (fsync), and the file is then renamed
@@ -91,6 +91,7 @@ def open_atomic(path: str | Path, *, root: str | Path | None = None) -> Iterator
         path: the file; an old one is replaced, its folder is made.
         root: the output folder, on the same file system: unfinished files go to ``<root>/.synthderm/work``,
             where :func:`clean_work` finds them. Without it they lie beside the file.
+        sync: wait for the disk. Without it the file is safe from a killed process but not from a power cut.
 
     Raises:
         InputError: if the disk is full or the folder cannot be written to.
@@ -102,7 +103,8 @@ def open_atomic(path: str | Path, *, root: str | Path | None = None) -> Iterator
         with open(part, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
         raise write_error(path, error) from error
@@ -110,13 +112,13 @@ def open_atomic(path: str | Path, *, root: str | Path | None = None) -> Iterator
         part.unlink(missing_ok=True)
 
 
-def write_atomic(path: str | Path, data: bytes, *, root: str | Path | None = None) -> str:
+def write_atomic(path: str | Path, data: bytes, *, root: str | Path | None = None, sync: bool = True) -> str:
     """Write a whole file through :func:`open_atomic`; SHA-256 of ``data``.
 
     Raises:
         InputError: if the disk is full or the folder cannot be written to; ``path`` is then as it was.
     """
-    with open_atomic(path, root=root) as file:
+    with open_atomic(path, root=root, sync=sync) as file:
         file.write(data)
     return sha256(data)
 

@@ -21,6 +21,7 @@ from .files import HIDDEN, clean_work, make_folder, write_atomic, write_error
 MANIFEST = "metadata.jsonl"
 FOLDERS = ("images", "masks", "maps")
 
+_BYTES = "_bytes"  # in a journal only: size of all files of the row
 _FIRST_CHUNK = 8 << 20  # `datasets` finds the types of the columns in the first 10 MB of the manifest
 _FILES_FIRST = ("file_name", "mask_file_name")
 
@@ -142,7 +143,8 @@ def _read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
 def journal_rows(root: str | Path) -> dict[int, dict[str, Any]]:
     """Rows of the images that are finished, by index, from the journals of every shard.
 
-    An image counts only while all its files are there; one that lost a file is made again.
+    An image counts only while all its files are there in full length; one that lost a file, or whose file was
+    cut short by a power cut, is made again.
 
     Raises:
         InputError: if a journal is damaged other than by a torn last line.
@@ -152,13 +154,17 @@ def journal_rows(root: str | Path) -> dict[int, dict[str, Any]]:
     for path in sorted((root / HIDDEN).glob("journal-*.jsonl")):
         rows.update({row["index"]: row for row in _read_journal(path)[0]})
     folders = [root / name for name in FOLDERS if (root / name).is_dir()] if rows else []
-    files = {f"{folder.name}/{entry.name}" for folder in folders for entry in os.scandir(folder)}
+    sizes = {f"{folder.name}/{e.name}": e.stat().st_size for folder in folders for e in os.scandir(folder)}
 
-    def is_whole(row: Mapping[str, Any]) -> bool:
-        names = [value for name, value in row.items() if name.endswith(("file_name", "maps_path"))]
-        return bool(names) and files.issuperset(names)
+    def is_whole(row: dict[str, Any]) -> bool:
+        return row.pop(_BYTES, None) == sum(sizes.get(name, -1) for name in file_names(row))
 
     return {index: row for index, row in sorted(rows.items()) if is_whole(row)}
+
+
+def file_names(row: Mapping[str, Any]) -> list[str]:
+    """The files of a manifest row, relative to its folder."""
+    return [value for name, value in row.items() if name.endswith(("file_name", "maps_path")) and value]
 
 
 class Journal:
@@ -207,9 +213,11 @@ class Journal:
             row: its manifest row; needs "index" and "file_name".
 
         Raises:
-            InputError: if the disk is full.
+            InputError: if the disk is full or a file of the row is not there.
         """
-        line = json.dumps(flatten_row(row), allow_nan=False).encode() + b"\n"
+        flat = flatten_row(row)
+        flat[_BYTES] = sum(self._size(name) for name in file_names(flat))
+        line = json.dumps(flat, allow_nan=False).encode() + b"\n"
         start = os.fstat(self._file).st_size
         try:
             if os.write(self._file, line) < len(line):
@@ -218,6 +226,12 @@ class Journal:
         except OSError as error:
             os.ftruncate(self._file, start)
             raise write_error(self.path, error) from error
+
+    def _size(self, name: str) -> int:
+        try:
+            return (self.root / name).stat().st_size
+        except OSError as error:
+            raise InputError(f"cannot note {self.root / name} as finished: {error.strerror}") from error
 
     def done(self) -> dict[int, dict[str, Any]]:
         """Row by index of every finished image, over all shards; see :func:`journal_rows`."""

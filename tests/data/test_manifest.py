@@ -125,6 +125,18 @@ def test_an_image_that_lost_a_file_is_not_done(tmp_path, column):
     assert sorted(journal_rows(tmp_path)) == [0, 1, 2, 4, 5]
 
 
+def test_an_image_with_a_file_cut_short_by_a_power_cut_is_not_done(tmp_path):
+    make_images(tmp_path, ROWS)
+    mask = tmp_path / journal_rows(tmp_path)[3]["mask_file_name"]
+    os.truncate(mask, mask.stat().st_size - 1)
+    assert sorted(journal_rows(tmp_path)) == [0, 1, 2, 4, 5]
+
+
+def test_an_image_without_its_file_cannot_be_noted(tmp_path):
+    with Journal(tmp_path) as journal, pytest.raises(InputError, match=r"nowhere\.png"):
+        journal.append({"index": 0, "file_name": "images/nowhere.png"})
+
+
 def test_done_reads_the_journals_of_all_shards(tmp_path):
     make_images(tmp_path, ROWS[0::2], shard=(1, 2))
     make_images(tmp_path, ROWS[1::2], shard=(2, 2))
@@ -179,6 +191,17 @@ def test_rows_that_a_shard_read_too_early_do_not_win(tmp_path):
     early = list(journal_rows(tmp_path).values())
     make_images(tmp_path, ROWS[3:], shard=(2, 2))
     assert [row["index"] for row in finish_folder(tmp_path, early, **TOLD)] == list(range(6))
+
+
+def test_given_rows_are_added_but_those_of_the_journals_win(tmp_path):
+    make_images(tmp_path, ROWS[:2])
+    done = list(journal_rows(tmp_path).values())
+    write_manifest(tmp_path, [done[1] | {"ita_deg": 99.0}, done[1] | {"index": 2}])
+    assert [(row["index"], row["ita_deg"]) for row in read_manifest(tmp_path)] == [
+        (0, done[0]["ita_deg"]),
+        (1, done[1]["ita_deg"]),
+        (2, done[1]["ita_deg"]),
+    ]
 
 
 def test_a_manifest_that_is_missing_or_damaged(tmp_path):
