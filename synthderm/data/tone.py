@@ -17,7 +17,7 @@ from synthderm.functional.color import rgb_to_lab
 from .records import Record
 
 TONE_SOURCES = ("auto", "stated", "column", "ita", "pixels")
-WORKING_PX = 128
+WORKING_PX = 96
 """Longer side of the image that a tone is measured on."""
 
 MIN_LIGHTNESS = 12.0
@@ -25,8 +25,8 @@ MAX_LIGHTNESS = 97.0
 MIN_SKIN_SHARE = 0.02
 """Share of the image that must be left as skin for a tone."""
 
-MIN_SKIN_A = 3.0
-"""Least a* of a colour that may be skin under a colour cast; grey, green and blue things are below."""
+MIN_CAST_A, MIN_CAST_B = 3.0, -20.0
+"""Least a* and b* of a colour that may be skin under a colour cast; grey, green and blue things are below."""
 
 SKIN_LIGHTNESS = (35.84, 48.92, 56.79, 61.52, 65.43, 68.95)
 SKIN_B = (12.10, 18.86, 18.76, 16.95, 14.67, 11.62)
@@ -94,15 +94,16 @@ def resolve_tone(record: Record, stated: tuple[int, str] | None, measured: Pixel
 def pixel_tone(image: Image.Image, lesion: np.ndarray | None = None) -> PixelTone:
     """The tone of the skin of a real image, a proxy: nobody knows its light and white balance.
 
-    The image is reduced to 128 px. With a mask the skin is what lies outside the mask widened by 4 % of the
-    image; without one, or if that leaves too little, the border: outside an ellipse of 0.8 of the half axes.
+    The image is reduced to 96 px. With a mask the skin is what lies outside the mask widened by 4 % of the
+    image, or outside the mask itself if that leaves too little; without one it is the border, outside an
+    ellipse of 0.8 of the half axes.
     From that are taken out: the dark frame of a dermatoscope with a margin, hair (black-hat of lightness),
     glare and paper, and colours far from the median (3 median deviations). The tone is ITA of the median colour
     (:func:`synthderm.functional.color.ita_deg`).
 
     Dermatoscopes often show skin pink to violet. Such a median colour (b* below 3, or ITA above the 70 degrees
     that are measured on people, while a* is at least 3) has no ITA. It is given the ITA of measured skin of the
-    same lightness, which is marked as such. A colour without red is nan.
+    same lightness, which is marked as such. Green, grey and blue (b* below -20) are nan.
 
     Args:
         image: mode RGB.
@@ -111,9 +112,7 @@ def pixel_tone(image: Image.Image, lesion: np.ndarray | None = None) -> PixelTon
     small, mask = _reduced(image, lesion)
     lab = rgb_to_lab(small)
     clean = _usable(lab)
-    for region in (_outside(mask), _border(small)):
-        if region is None:
-            continue
+    for region in (_border(small),) if mask is None else (_outside(mask), ~mask):
         colour, share = _robust_colour(lab, region & clean)
         if share >= MIN_SKIN_SHARE:
             return colour_to_tone(*colour)
@@ -123,16 +122,16 @@ def pixel_tone(image: Image.Image, lesion: np.ndarray | None = None) -> PixelTon
 def colour_to_tone(lightness: float, a: float, b: float) -> PixelTone:
     """The tone of a skin colour (CIELAB, D65/2 deg), as :func:`pixel_tone` says."""
     ita = lab_to_ita_deg(lightness, b)
-    if b >= MIN_SKIN_B and ita <= ITA_RANGE_DEG[1]:
+    if a >= 0 and b >= MIN_SKIN_B and ita <= ITA_RANGE_DEG[1]:
         return PixelTone(ita)
-    if a < MIN_SKIN_A:
+    if a < MIN_CAST_A or b < MIN_CAST_B:
         return PixelTone(math.nan)
     skin_b = float(np.interp(lightness, SKIN_LIGHTNESS, SKIN_B))
     return PixelTone(min(lab_to_ita_deg(lightness, skin_b), ITA_RANGE_DEG[1]), from_lightness=True)
 
 
 def _reduced(image: Image.Image, lesion: np.ndarray | None) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The image as (3, h, w) uint8 and the mask as (h, w) bool, longer side 128 px at most."""
+    """The image as (3, h, w) uint8 and the mask as (h, w) bool, longer side 96 px at most."""
     scale = min(1.0, WORKING_PX / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     small = torch.from_numpy(np.array(image.resize(size, Image.Resampling.BOX))).permute(2, 0, 1)
@@ -153,8 +152,8 @@ def _dilate(mask: torch.Tensor, radius: int) -> torch.Tensor:
     return _maximum(mask.float(), radius) > 0.5
 
 
-def _outside(mask: torch.Tensor | None) -> torch.Tensor | None:
-    return None if mask is None else ~_dilate(mask, max(1, round(0.04 * max(mask.shape))))
+def _outside(mask: torch.Tensor) -> torch.Tensor:
+    return ~_dilate(mask, max(1, round(0.04 * max(mask.shape))))
 
 
 def _border(image: torch.Tensor) -> torch.Tensor:
