@@ -73,8 +73,8 @@ AXES = Axes(
     melanin=_log_axis(0.002, 0.6, 22),
     papillary_melanin=_zero_and_log_axis(4e-4, 0.15, 10),
     deep_melanin=_zero_and_log_axis(4e-4, 0.15, 8),
-    blood=_log_axis(5e-4, 0.9, 13),
-    oxygenation=np.array([0.25, 0.6, 0.95]),
+    blood=_log_axis(5e-4, 0.9, 16),
+    oxygenation=np.array([0.25, 0.55, 0.8, 0.95]),
 )
 
 
