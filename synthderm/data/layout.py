@@ -128,9 +128,7 @@ def _cross_layout(rows: Sequence[Row], limit: int) -> Layout:
 def _group_layout(rows: Sequence[Row], key: Any, columns: int, limit: int) -> Layout:
     groups = _grouped(rows, key)
     each = max(1, limit // len(groups))
-    return Layout(
-        [line for label, group in groups.items() for line in _wrapped(label, group[:each], columns)]
-    )
+    return Layout([line for label, group in groups.items() for line in _wrapped(label, group[:each], columns)])
 
 
 def arrange(rows: Iterable[Row], columns: int = 8, limit: int = 64) -> Layout:
