@@ -74,12 +74,14 @@ def noise(
     return rows.real @ x_cos[: top + 1] - rows.imag @ x_sin[: top + 1]
 
 
-@lru_cache(maxsize=1)
-def _cell_bank() -> torch.Tensor:
+@lru_cache(maxsize=2)
+def _cell_bank(honeycomb: bool) -> torch.Tensor:
     """Worley noise (Worley 1996) on a torus of CELLS x CELLS cells: (3, S, S) = F1, F2 - F1, random id.
 
-    Distances are in cells. One fixed table: an image takes its own window, angle, scale and warp of it.
+    Distances are in cells. One fixed table: an image takes its own window, angle, scale and warp of it. A honeycomb
+    has every second row shifted by half a cell and its points strewn over less than half of their cell.
     """
+    jitter, shift = (0.45, 0.5) if honeycomb else (0.9, 0.0)
     rng = np.random.Generator(np.random.Philox(key=1996))
     points = torch.from_numpy(rng.random((3, CELLS, CELLS), dtype=np.float32))
     side = CELLS * _PX_PER_CELL
@@ -91,8 +93,9 @@ def _cell_bank() -> torch.Tensor:
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
             iy, ix = (cell + dy) % CELLS, (cell + dx) % CELLS
-            py = points[0][iy][:, ix] * 0.9 + 0.05 + (cell + dy)[:, None] - at[:, None]
-            px = points[1][iy][:, ix] * 0.9 + 0.05 + (cell + dx)[None] - at[None]
+            py = (points[0][iy][:, ix] - 0.5) * jitter + 0.5 + (cell + dy)[:, None] - at[:, None]
+            px = (points[1][iy][:, ix] - 0.5) * jitter + 0.5 + (cell + dx)[None] - at[None]
+            px = px + (shift * (iy % 2))[:, None]
             distance = py * py + px * px
             name = torch.where(distance < first, points[2][iy][:, ix], name)
             second = torch.minimum(second, torch.maximum(first, distance))
@@ -101,13 +104,13 @@ def _cell_bank() -> torch.Tensor:
     return torch.stack([first, second - first, name])
 
 
-@lru_cache(maxsize=1)
-def _padded_bank() -> torch.Tensor:
-    return F.pad(_cell_bank()[None], (1, 1, 1, 1), mode="circular")[0]
+@lru_cache(maxsize=2)
+def _padded_bank(honeycomb: bool) -> torch.Tensor:
+    return F.pad(_cell_bank(honeycomb)[None], (1, 1, 1, 1), mode="circular")[0]
 
 
 def cells(
-    rng: np.random.Generator, x: torch.Tensor, y: torch.Tensor, sharp_id: bool = True
+    rng: np.random.Generator, x: torch.Tensor, y: torch.Tensor, sharp_id: bool = True, honeycomb: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Cellular noise at coordinates in cell units: each call takes a window and an angle of its own.
 
@@ -116,6 +119,7 @@ def cells(
         x, y: (H, W) coordinates, in cells (one point per unit square on average).
         sharp_id: give the id of the nearest cell; False skips the look-up and returns the distances twice
             cheaper, with an id of zeros.
+        honeycomb: cells of nearly equal size in staggered rows.
 
     Returns:
         F1 (distance to the nearest point), F2 - F1 (0 on the walls between cells), id in [0, 1) of the nearest
@@ -125,7 +129,7 @@ def cells(
     cos, sin = math.cos(angle), math.sin(angle)
     u = (cos * x - sin * y + shift_x) % CELLS
     v = (sin * x + cos * y + shift_y) % CELLS
-    bank = _padded_bank()
+    bank = _padded_bank(honeycomb)
     side = bank.shape[-1]
     # pixel centre i of the bank lies at (i - 1 + 0.5) / _PX_PER_CELL cells (one px of circular padding)
     px = u * _PX_PER_CELL + 0.5

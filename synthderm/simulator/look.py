@@ -55,8 +55,8 @@ def calibrated_lab(cast_lab: np.ndarray, physical_lab: np.ndarray, ita_deg: floa
     angle = math.radians(ita_deg)
     distance = float(np.clip(distance, MIN_B / math.cos(angle), 45.0))
     lightness = 50 + distance * math.sin(angle)
-    # dark skin has less room for a*: hold it below the chroma that sRGB can show at this lightness
-    a = float(np.clip(cast_lab[1], 2.0, min(32.0, 0.45 * lightness)))
+    # no greener than skin is; and dark skin has less room for a* in sRGB
+    a = float(np.clip(cast_lab[1], 0.7 * physical_lab[1], min(32.0, 0.45 * lightness)))
     return np.array([lightness, a, distance * math.cos(angle)])
 
 

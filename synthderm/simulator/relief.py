@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from synthderm.functional.filters import gaussian_blur, smoothstep
+from synthderm.functional.texture import cells
 
 from .frame import Frame
 from .skin import Surface
@@ -24,7 +25,19 @@ def height_mm(frame: Frame, surface: Surface, keratin: torch.Tensor) -> torch.Te
     if frame["lesion.verrucous"]:
         _, wall, _ = frame.cells("gyri", 0.75, warp=0.35, sharp_id=False)
         lesion = lesion - 0.22 * frame["lesion.verrucous"] * dome * torch.exp(-((wall / 0.22) ** 2))
-    return lesion - 0.035 * surface.furrow + 0.05 * keratin + 0.006 * frame.noise_mm("bumps", 0.4, 2.0, 0.6)
+    return lesion - 0.035 * surface.furrow + 0.05 * keratin + frame["skin.relief"] * _coarse_relief(frame)
+
+
+def _coarse_relief(frame: Frame) -> torch.Tensor:
+    """Creases and bumps of a millimetre, which photographs show where the fine line pattern is too small; mm."""
+    rng = frame.stream("creases")
+    x, y = frame.mm(1.5)
+    stretch = float(rng.uniform(1.2, 2.4))
+    x = x * stretch + 0.5 * frame.noise_mm("creases bend x", 0.08, 0.8)
+    y = y / stretch + 0.5 * frame.noise_mm("creases bend y", 0.08, 0.8)
+    _, wall, _ = cells(rng, x, y, sharp_id=False)
+    crease = torch.exp(-((wall / 0.2) ** 2)) * (0.6 + 0.4 * frame.noise_mm("creases depth", 0.05, 0.5)).clamp(0, 1.5)
+    return 0.05 * frame.noise_mm("bumps", 0.3, 2.5, 0.5) - 0.07 * crease
 
 
 def normals(height: torch.Tensor, mm_per_px: float) -> torch.Tensor:

@@ -85,7 +85,7 @@ def pigment_network(frame: Frame, amplitude: float) -> Layer:
     lines = _network_lines(frame, "network", 0.26 * (1 + 0.35 * atypia), atypia)
     where = 0.75 * frame.lesion_noise("network where", 0.6, 3.5) + 0.9 - 0.6 * frame.distance.clamp(-1, 0.5)
     # lines run out towards the border and thin out where the pigment is confluent (the centre)
-    region = smoothstep(1.25 - 1.35 * amplitude, 2.05 - 1.35 * amplitude, where)
+    region = smoothstep(1.2 - 1.5 * amplitude, 2.0 - 1.5 * amplitude, where)
     region = region * smoothstep(0.12, -0.22, frame.distance)
     contrast = torch.exp((0.25 + 0.55 * atypia) * frame.coarse - 0.1)
     strength = (0.35 + 0.65 * amplitude) * (0.35 + 2.2 * frame["lesion.pigment"])
@@ -99,12 +99,12 @@ def pigment_network(frame: Frame, amplitude: float) -> Layer:
 def _network_lines(frame: Frame, name: str, cell_mm: float, atypia: float) -> torch.Tensor:
     """Line profile in [0, 1]: 1 on the walls between cells."""
     x, y = frame.mm(cell_mm)
-    swell = 0.22 * (1 + atypia) * frame.lesion_noise(f"{name} swell", 0.5, 3)
-    bend = 0.30 + 0.55 * atypia
+    swell = (0.08 + 0.35 * atypia) * frame.lesion_noise(f"{name} swell", 0.5, 3)
+    bend = 0.12 + 0.70 * atypia
     x = x + 0.6 * swell * x.abs().clamp_max(3) + bend * frame.lesion_noise(f"{name} bend x", 2, 12, 0.7)
     y = y + 0.6 * swell * y.abs().clamp_max(3) + bend * frame.lesion_noise(f"{name} bend y", 2, 12, 0.7)
 
-    _, wall, _ = cells(frame.stream(name), x, y, sharp_id=False)
+    _, wall, _ = cells(frame.stream(name), x, y, sharp_id=False, honeycomb=atypia < 0.5)
     width = 0.17 * torch.exp((0.20 + 0.40 * atypia) * frame.lesion_noise(f"{name} width", 1.5, 12, 0.6))
     broken = smoothstep(-1.6, -0.4 + 0.5 * atypia, frame.lesion_noise(f"{name} broken", 3, 16, 0.4) + 0.6)
     lines = torch.exp(-((wall / width.clamp(0.07, 0.42)) ** 2)) * (0.35 + 0.65 * broken)
@@ -252,14 +252,14 @@ def _edit_veil(t: Tissue, m: Fields) -> None:
 def regression_structures(frame: Frame, amplitude: float) -> Layer:
     """Scar-like white areas that lost their pigment, with blue-grey peppering."""
     field = frame.lesion_noise("regression", 0.6, 5, 1.0)
-    lost = smoothstep(1.3 - 1.7 * amplitude, 2.0 - 1.6 * amplitude, field) * frame.inside
+    lost = smoothstep(1.1 - 1.7 * amplitude, 2.3 - 1.5 * amplitude, field) * frame.inside
     pepper = _bodies(frame, "peppering", cell_mm=0.15, radius=0.26, density=0.4, limit=0.0, warp=0.2)
     maps = {
         "kept": 1 - 0.92 * lost,
         "skin": 1 - 0.30 * lost,
         "papillary": 0.035 * pepper * lost,
         "blood": 1 - 0.4 * lost,
-        "fibrosis": 0.42 * lost,
+        "fibrosis": 0.30 * lost,
     }
     return Layer("regression_structures", lost > 0.4, _edit_scarred, maps)
 
