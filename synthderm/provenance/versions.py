@@ -8,14 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import synthderm
-
 PACKAGES = ("torch", "numpy", "kornia", "pillow", "safetensors", "diffusers", "transformers", "peft")
 
 
 def _git_commit() -> str | None:
     """Hash of the checkout of the package, "+changes" if files differ; None if it is installed."""
-    root = Path(synthderm.__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
 
@@ -42,7 +40,7 @@ def environment() -> dict[str, Any]:
     ``git_commit`` is None for an installed package; a package that is not installed has the version None.
     """
     return {
-        "synthderm": synthderm.__version__,
+        "synthderm": _version("synthderm"),
         "git_commit": _git_commit(),
         "python": platform.python_version(),
         "system": platform.system(),
