@@ -56,6 +56,8 @@ def main() -> None:
     """
     try:
         status = app(standalone_mode=False)
+        if status == INTERRUPTED:  # the option parser has caught the Ctrl-C
+            raise KeyboardInterrupt
     except BaseException as error:
         if os.environ.get("SYNTHDERM_TRACEBACK"):
             raise
