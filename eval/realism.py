@@ -58,15 +58,11 @@ def mean_distance(x: np.ndarray, y: np.ndarray) -> float:
     return float(difference @ difference - noise)
 
 
-def with_interval(
-    features: np.ndarray, reference: np.ndarray, seed: int, draws: int = 20
-) -> dict[str, object]:
+def with_interval(features: np.ndarray, reference: np.ndarray, seed: int, draws: int = 20) -> dict[str, object]:
     """The distance at full n, and the range over draws of 80 % of the images without replacement."""
     rng = np.random.default_rng(seed)
     part = int(0.8 * len(features))
-    values = [
-        frechet_distance(features[rng.permutation(len(features))[:part]], reference) for _ in range(draws)
-    ]
+    values = [frechet_distance(features[rng.permutation(len(features))[:part]], reference) for _ in range(draws)]
     low, middle, high = np.percentile(values, (2.5, 50, 97.5))
     return {
         "n": len(features),
@@ -173,9 +169,7 @@ def recognised(network: torch.nn.Module, features: np.ndarray, rows: list[Row]) 
     return shares | {"balanced": round(float(np.mean(list(shares.values()))), 3)}
 
 
-def per_class(
-    features: np.ndarray, reference: np.ndarray, rows: list[Row], train: list[Row]
-) -> dict[str, object]:
+def per_class(features: np.ndarray, reference: np.ndarray, rows: list[Row], train: list[Row]) -> dict[str, object]:
     """Frechet distance of the class at the hold-out's n, and the unbiased distance of the means."""
     labels, pool = np.array([r.diagnosis for r in rows]), np.array([r.diagnosis for r in train])
     table: dict[str, object] = {}
@@ -200,6 +194,8 @@ def training_statistics(pack: RealPack, rows: list[Row], cached: str | None) -> 
 
 
 def run_gaps(args: argparse.Namespace) -> None:
+    if args.n < LEAST_IMAGES:
+        raise SystemExit(f"-n must be at least {LEAST_IMAGES}, but got {args.n}")
     pack = RealPack(args.real)
     train = pack.select("ham10000", "train")
     matrix, columns = training_statistics(pack, train, args.matrix)
@@ -214,8 +210,9 @@ def run_gaps(args: argparse.Namespace) -> None:
         simulated = np.array([[f.get(name, np.nan) for name in columns] for f in found])
         figures[c] = compare(simulated, matrix[labels == c], columns)
         print_gaps(c, figures[c], args.top)
-    mean = {n: float(np.mean([figures[c][n]["ks"] for c in CLASSES if n in figures[c]])) for n in columns}
-    order = sorted((n for n in mean if np.isfinite(mean[n])), key=lambda n: -mean[n])
+    known = {n: [figures[c][n]["ks"] for c in CLASSES if n in figures[c]] for n in columns}
+    mean = {n: float(np.mean(values)) for n, values in known.items() if values}
+    order = sorted(mean, key=lambda n: -mean[n])
     print("\nmean KS over classes: " + ", ".join(f"{n} {mean[n]:.2f}" for n in order[: 2 * args.top]))
     overall = float(np.mean([mean[n] for n in order]))
     print(f"mean KS over all {len(order)} statistics and classes: {overall:.3f}")
@@ -231,7 +228,7 @@ def compare(simulated: np.ndarray, real: np.ndarray, columns: list[str]) -> dict
     table = {}
     for name, s, r in zip(columns, simulated.T, real.T, strict=True):
         s, r = s[np.isfinite(s)], r[np.isfinite(r)]
-        if len(s) < 10 or len(r) < 10:
+        if min(len(s), len(r)) < LEAST_IMAGES / 2:
             continue
         (s25, s50, s75), (r25, r50, r75) = np.percentile(s, (25, 50, 75)), np.percentile(r, (25, 50, 75))
         spread = max((r75 - r25) / 1.349, r.std() / 3, 1e-6)
@@ -304,9 +301,7 @@ def _paste(sheet: Image.Image, image: np.ndarray, x: int, y: int) -> None:
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     frechet = commands.add_parser("frechet", help="Frechet distances, floor and baselines")
     frechet.add_argument("--weights", required=True, help="what train_extractor.py wrote")
@@ -326,9 +321,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         add_real_argument(command)
         add_simulator_arguments(command)
     for command in (frechet, gaps):
-        command.add_argument(
-            "--matrix", help="statistics that real_statistics.py wrote; measured anew without"
-        )
+        command.add_argument("--matrix", help="statistics that real_statistics.py wrote; measured anew without")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     args.run(args)
