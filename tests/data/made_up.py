@@ -77,7 +77,7 @@ def make_folder(root, rows, **options):
 
 
 def tree(root):
-    """File name -> bytes of everything but the hidden folder."""
+    """File name -> bytes, without the hidden folder and environment.json (a commit may come in between)."""
     files = (path for path in sorted(root.rglob("*")) if path.is_file())
     names = {path.relative_to(root).as_posix(): path for path in files}
-    return {name: path.read_bytes() for name, path in names.items() if not name.startswith(".")}
+    return {name: path.read_bytes() for name, path in names.items() if not name.startswith((".", "environment"))}
