@@ -96,7 +96,7 @@ def pixel_tone(image: Image.Image, lesion: np.ndarray | None = None) -> PixelTon
 
     The image is reduced to 96 px. With a mask the skin is what lies outside the mask widened by 4 % of the
     image, or outside the mask itself if that leaves too little; without one it is the border, outside an
-    ellipse of 0.8 of the half axes.
+    ellipse of 0.8 of the half axes (of 0.55 if a dark frame takes that up).
     From that are taken out: the dark frame of a dermatoscope with a margin, hair (black-hat of lightness),
     glare and paper, and colours far from the median (3 median deviations). The tone is ITA of the median colour
     (:func:`synthderm.functional.color.ita_deg`).
@@ -112,7 +112,7 @@ def pixel_tone(image: Image.Image, lesion: np.ndarray | None = None) -> PixelTon
     small, mask = _reduced(image, lesion)
     lab = rgb_to_lab(small)
     clean = _usable(lab)
-    for region in (_border(small),) if mask is None else (_outside(mask), ~mask):
+    for region in _border(small) if mask is None else (_outside(mask), ~mask):
         colour, share = _robust_colour(lab, region & clean)
         if share >= MIN_SKIN_SHARE:
             return colour_to_tone(*colour)
@@ -156,11 +156,13 @@ def _outside(mask: torch.Tensor) -> torch.Tensor:
     return ~_dilate(mask, max(1, round(0.04 * max(mask.shape))))
 
 
-def _border(image: torch.Tensor) -> torch.Tensor:
+def _border(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(H, W) bool, twice: outside a large ellipse, and outside a smaller one."""
     height, width = image.shape[1:]
     y = torch.linspace(-1, 1, height)[:, None]
     x = torch.linspace(-1, 1, width)[None, :]
-    return x**2 + y**2 > 0.8**2
+    square = x**2 + y**2
+    return square > 0.8**2, square > 0.55**2
 
 
 def _usable(lab: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from PIL import Image
 from synthderm.core import InputError
 from synthderm.data import RealSet, read_dataset
 from synthderm.data.readers.labels import label_to_diagnosis, parse_modality, parse_skin_type
+from synthderm.data.tree import ZipTree
 
 SKIN = (224, 172, 140)
 
@@ -469,6 +470,26 @@ def test_damaged_and_unsafe_zip_members(tmp_path):
     assert "points outside" in reasons["../../escape.png"]
     assert "cannot unpack" in reasons["pack/images/b.webp"]
     assert not (tmp_path.parent / "escape.png").exists()
+
+
+def test_an_encrypted_member_is_told_so(tmp_path):
+    path = zipped(make(tmp_path, "pack"))
+    data = bytearray(path.read_bytes())
+    at = data.rfind(b"pack/images/b.webp") - 46  # its entry in the central directory
+    assert data[at : at + 4] == b"PK\x01\x02"
+    data[at + 8] |= 1
+    path.write_bytes(data)
+    reasons = {item.file: item.reason for item in read_dataset(path).left_out}
+    assert "is encrypted" in reasons["images/b.webp"]
+
+
+def test_a_forked_process_opens_the_zip_anew(tmp_path, monkeypatch):
+    """A fork shares the position in the file with its parent; reading through both would mix the members up."""
+    tree = ZipTree(zipped(make(tmp_path, "pack")))
+    first = tree._open_archive()
+    assert tree._open_archive() is first
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    assert tree._open_archive() is not first
 
 
 def test_a_zip_is_read_in_place_and_survives_pickling(tmp_path):

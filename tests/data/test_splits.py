@@ -64,6 +64,14 @@ def test_the_split_depends_on_the_records_and_the_seed_alone():
     assert {r.file for r in other["test"]} != {r.file for r in first["test"]}
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_large_groups_go_first_so_that_small_ones_can_even_out(seed):
+    records = [Record(file=f"big{i}", dataset="d", label="nv", diagnosis="nv", group="big") for i in range(40)]
+    records += [Record(file=f"{i}", dataset="d", label="nv", diagnosis="nv", group=f"{i}") for i in range(60)]
+    parts = split_by_group(records, {"x": 0.5, "y": 0.5}, seed)
+    assert [len(part) for part in parts.values()] == [50, 50]
+
+
 def test_the_same_group_name_in_two_sets_is_two_groups():
     records = [Record(file=f"{d}", dataset=d, label="nv", group="1") for d in "ab"]
     parts = split_by_group(records, {"x": 0.5, "y": 0.5})

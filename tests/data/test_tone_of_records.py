@@ -69,6 +69,34 @@ def test_hair_frame_and_glare_do_not_count_as_skin(lab, with_mask, what):
     assert pixel_tone(image, mask if with_mask else None).ita_deg == pytest.approx(true_ita(lab), abs=2.0)
 
 
+@pytest.mark.parametrize("lab", SKIN[:5])
+def test_hair_over_half_of_the_skin(lab):
+    image, mask = scene(lab, (96, 96))
+    draw = ImageDraw.Draw(image)
+    for x in range(0, 96, 11):
+        draw.rectangle((x, 0, x + 2, 96), fill=(45, 35, 30))
+        draw.rectangle((x + 6, 0, x + 8, 96), fill=(45, 35, 30))
+    assert (np.asarray(image)[~mask][:, 0] == 45).mean() > 0.5
+    assert pixel_tone(image, mask).ita_deg == pytest.approx(true_ita(lab), abs=4.0)
+
+
+@pytest.mark.parametrize("lab", SKIN)
+def test_paper_over_most_of_the_border(lab):
+    image, _ = scene(lab)
+    ImageDraw.Draw(image).rectangle((0, 0, 300, 150), fill=(255, 255, 255))
+    assert pixel_tone(image).ita_deg == pytest.approx(true_ita(lab), abs=1.5)
+
+
+@pytest.mark.parametrize("lab", SKIN)
+def test_the_soft_edge_of_a_field_stop_is_not_skin(lab):
+    """Light falls off from 0.86 of the radius to nothing at 0.94: the border is frame and falling light alone."""
+    image, _ = scene(lab, (128, 128), lesion=False)
+    y, x = np.mgrid[-1:1:128j, -1:1:128j]
+    light = ((0.94 - np.hypot(x, y)) / 0.08).clip(0, 1)[..., None]
+    dimmed = Image.fromarray((np.asarray(image) * light).astype(np.uint8))
+    assert pixel_tone(dimmed).ita_deg == pytest.approx(true_ita(lab), abs=1.5)
+
+
 @pytest.mark.parametrize("lab", SKIN)
 def test_all_at_once_and_turned_and_at_any_size(lab):
     for size in ((128, 128), (600, 450), (90, 160)):
