@@ -38,8 +38,7 @@ class Sample:
     def __post_init__(self) -> None:
         if self.image.dtype != torch.uint8 or self.image.ndim != 3 or self.image.shape[0] != 3:
             raise InputError(
-                f"Sample.image must be uint8 of shape (3, H, W), "
-                f"but got {self.image.dtype} {tuple(self.image.shape)}"
+                f"Sample.image must be uint8 of shape (3, H, W), but got {self.image.dtype} {tuple(self.image.shape)}"
             )
         size = self.image.shape[1:]
         for name in (LESION, HEALTHY_SKIN):
@@ -48,8 +47,7 @@ class Sample:
         for name, mask in self.masks.items():
             if mask.dtype != torch.bool or mask.shape != size:
                 raise InputError(
-                    f"mask {name!r} must be bool of shape {tuple(size)}, "
-                    f"but got {mask.dtype} {tuple(mask.shape)}"
+                    f"mask {name!r} must be bool of shape {tuple(size)}, but got {mask.dtype} {tuple(mask.shape)}"
                 )
         for name, values in self.maps.items():
             if values.shape[-2:] != size:

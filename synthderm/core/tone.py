@@ -58,9 +58,7 @@ def tone_band(fst: int) -> ToneBand:
         InputError: for any other number.
     """
     if fst not in range(1, 7):
-        raise InputError(
-            f"fst must be 1 to 6 (or a list, a range such as 4-6, 'all' or 'uniform'), but got {fst}"
-        )
+        raise InputError(f"fst must be 1 to 6 (or a list, a range such as 4-6, 'all' or 'uniform'), but got {fst}")
     return TONE_BANDS[fst - 1]
 
 
@@ -102,8 +100,6 @@ def parse_fst(text: str | int | list[int]) -> tuple[int, ...]:
         except ValueError:
             numbers = []
         if len(numbers) not in (1, 2) or numbers[-1] < numbers[0]:
-            raise InputError(
-                f"fst must be 1 to 6, a list (1,3,6), a range (4-6), 'all' or 'uniform', but got {text!r}"
-            )
+            raise InputError(f"fst must be 1 to 6, a list (1,3,6), a range (4-6), 'all' or 'uniform', but got {text!r}")
         types += [tone_band(fst).fst for fst in range(numbers[0], numbers[-1] + 1)]
     return tuple(dict.fromkeys(types))

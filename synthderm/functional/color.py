@@ -34,9 +34,7 @@ def srgb_to_linear(srgb: torch.Tensor) -> torch.Tensor:
 
 def linear_to_srgb(linear: torch.Tensor) -> torch.Tensor:
     """Linear light in [0, 1], any shape, to encoded sRGB (IEC 61966-2-1)."""
-    return torch.where(
-        linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp_min(1e-8) ** (1 / 2.4) - 0.055
-    )
+    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp_min(1e-8) ** (1 / 2.4) - 0.055)
 
 
 def xyz_to_lab(xyz: torch.Tensor) -> torch.Tensor:

@@ -35,8 +35,7 @@ def claim_folder(root: Path, work: Work, overwrite: bool = False) -> None:
         strangers = sorted(p.name for p in root.iterdir() if p.name != HIDDEN) if root.is_dir() else []
         if strangers:
             raise InputError(
-                f"{root} holds files that synthderm did not write ({', '.join(strangers[:3])}); "
-                "choose another --output"
+                f"{root} holds files that synthderm did not write ({', '.join(strangers[:3])}); choose another --output"
             )
     elif found != work.identity:
         if not overwrite:

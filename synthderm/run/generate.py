@@ -32,9 +32,7 @@ Progress = Callable[[int, int], None]
 _IMAGES_WORTH_A_WORKER = 8
 
 
-def generate(
-    recipe: Recipe | str | Path | None = None, progress: Progress | None = None, **flags: Any
-) -> RunSummary:
+def generate(recipe: Recipe | str | Path | None = None, progress: Progress | None = None, **flags: Any) -> RunSummary:
     """Make the images of a recipe, or those of it that are still missing.
 
     The folder is the state: a run that was stopped in any way is finished by the same call, which makes only
@@ -147,9 +145,7 @@ def resolved(maker: Maker) -> dict[str, Any]:
     return {**flags, "plan": PLAN_COPY}
 
 
-def finish(
-    maker: Maker, rejections: Rejections, in_shard: int, made: int, workers: int, seconds: float
-) -> RunSummary:
+def finish(maker: Maker, rejections: Rejections, in_shard: int, made: int, workers: int, seconds: float) -> RunSummary:
     """Describe the folder as a whole; whichever shard ends last describes all of it."""
     work, generator = maker.work, maker.generator
     records = rejections.write()

@@ -19,9 +19,7 @@ BATCHES_AHEAD = 2
 """Batches that a worker holds, so that it never waits for the next one."""
 
 
-def run_pool(
-    start: dict[str, Any], families: Iterable[int], workers: int, batch_size: int
-) -> Iterator[dict[str, Any]]:
+def run_pool(start: dict[str, Any], families: Iterable[int], workers: int, batch_size: int) -> Iterator[dict[str, Any]]:
     """Results of all families, in the order in which workers finish them.
 
     The processes are plain Python ones that talk over pipes, not :mod:`multiprocessing`: a script that calls

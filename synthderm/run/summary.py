@@ -99,9 +99,7 @@ def _tone_row(fst: int, rows: list[Mapping[str, Any]]) -> ToneRow:
     band = tone_band(fst)
     measured = [row["ita_deg"] for row in rows]
     errors = [
-        abs(row["ita_deg"] - row["ita_requested_deg"])
-        for row in rows
-        if row.get("ita_requested_deg") is not None
+        abs(row["ita_deg"] - row["ita_requested_deg"]) for row in rows if row.get("ita_requested_deg") is not None
     ]
     return ToneRow(
         fst=fst,

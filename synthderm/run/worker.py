@@ -42,9 +42,7 @@ class Maker:
     """
 
     def __init__(self, recipe: Recipe, root: Path) -> None:
-        self.generator = load_generator(
-            recipe.generator, size=recipe.size, masks=recipe.masks, maps=recipe.maps
-        )
+        self.generator = load_generator(recipe.generator, size=recipe.size, masks=recipe.masks, maps=recipe.maps)
         self.work = Work(recipe, self.generator)
         self.recipe = self.work.recipe
         self.masks = mask_names(recipe.masks, self.generator.attributes)
@@ -57,9 +55,7 @@ class Maker:
         A result holds "family", the manifest "rows" of its images (none if it was given up) and what was
         "rejected" on the way. Only one family is in memory at a time.
         """
-        writer = FolderWriter(
-            self.root, image_format=self.recipe.format, masks=self.masks, maps=self.recipe.maps
-        )
+        writer = FolderWriter(self.root, image_format=self.recipe.format, masks=self.masks, maps=self.recipe.maps)
         rejected: dict[int, list[dict[str, Any]]] = {}
         waiting = [self.work.families[i] for i in indices]
         for attempt in range(MAX_ATTEMPTS):
@@ -98,9 +94,7 @@ class Maker:
         image = as_written(sample.image, self.recipe.format)
         return self.gate(image, sample.masks[HEALTHY_SKIN], job.condition)
 
-    def _row(
-        self, job: Job, sample: Sample, verdict: Verdict, family: Family, attempt: int
-    ) -> dict[str, Any]:
+    def _row(self, job: Job, sample: Sample, verdict: Verdict, family: Family, attempt: int) -> dict[str, Any]:
         diagnosis = DIAGNOSES[job.condition.diagnosis]
         described = dict(sample.metadata)
         asked_deg = described.pop("ita_requested_deg", job.condition.ita_deg)
