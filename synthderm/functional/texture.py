@@ -54,7 +54,7 @@ def noise(
     """A Gaussian random field of zero mean and unit variance, (size, size) float32.
 
     A sum of plane waves with normal coefficients, evaluated at the pixel centres by two matrix products
-    (random-phase spectral synthesis: Shinozuka & Deodatis 1991, eq. 20, on a grid). The draws depend on the
+    (spectral representation: Shinozuka & Deodatis 1991, Appl Mech Rev 44:191). The draws depend on the
     band alone, so one stream gives the same pattern at every ``size``.
 
     Args:

@@ -21,9 +21,10 @@ from synthderm.core import (
 )
 from synthderm.core.checks import unknown
 from synthderm.simulator.parameters import SCENE_PARAMETERS
+from synthderm.simulator.photo import quantise
 from synthderm.simulator.priors import draw_ita, draw_scene
 from synthderm.simulator.relief import normals
-from synthderm.simulator.render import MASK_NAMES, Scene, quantise, render
+from synthderm.simulator.render import MASK_NAMES, Scene, render
 from synthderm.simulator.scores import abcd_score, seven_point_score
 from synthderm.simulator.tissue import ita_to_melanin, melanin_to_ita
 

@@ -21,6 +21,10 @@ def _count(name: str, description: str, high: int) -> ParameterSpec:
     return ParameterSpec(name, description, 0, high, "1", _FIT, "int")
 
 
+def _choice(name: str, description: str, choices: tuple[str, ...], source: str) -> ParameterSpec:
+    return ParameterSpec(name, description, source=source, kind="choice", choices=choices)
+
+
 _SPECS = (
     # healthy skin
     _p("skin.blood", "blood volume fraction of the dermis", 0.001, 0.06, "1", _JACQUES + ": 0.2-7 %"),
@@ -84,8 +88,8 @@ _SPECS = (
     _p("artefact.glare", "residual surface reflection (dermoscopy)", 0, 1),
     # camera
     _p("camera.field_mm", "width of the field", 4, 60, "mm"),
-    ParameterSpec("camera.light", "illuminant; the camera balances its white", source="CIE 015:2018", kind="choice", choices=LIGHTS),
-    ParameterSpec("camera.cast", "data set whose colour casts are drawn", source="eval/fit_look.py", kind="choice", choices=CASTS),
+    _choice("camera.light", "illuminant; the camera balances its white", LIGHTS, "CIE 015:2018"),
+    _choice("camera.cast", "data set whose colour casts are drawn", CASTS, "eval/fit_look.py"),
     ParameterSpec(
         "camera.calibrated",
         "the exposure keeps the requested ITA on healthy skin; false: the cast is free, as in the data set",

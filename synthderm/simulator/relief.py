@@ -84,7 +84,7 @@ def light_skin(
     """Skin under one oblique lamp and ambient light.
 
     Diffuse shading is Lambert's cosine on the normals; the shine is the GGX microfacet term (Walter et al. 2007,
-    eqs 20, 33, 34 at the viewer's normal) with skin's Fresnel factor.
+    eq. 33) with skin's Fresnel factor.
 
     Args:
         linear: (3, H, W) reflectance.

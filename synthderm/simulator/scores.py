@@ -49,8 +49,8 @@ def abcd_score(scene: Scene) -> dict[str, float | int | str]:
 
     ``TDS = 1.3 A + 0.1 B + 0.5 C + 0.5 D``: below 4.75 benign, above 5.45 malignant. A (0-2): principal axes about
     which the outline overlaps its mirror image by less than 85 %. B (0-8): octants whose border is sharp,
-    a mean contrast of dE 12 or more within a twentieth of the width. C (1-6): colours that cover over 2 % of the lesion,
-    by the nearest of :data:`STOLZ_COLOURS`. D (1-5): of network, homogeneous areas, streaks, dots and globules,
+    a mean contrast of dE 12 or more within a twentieth of the width. C (1-6): colours that cover over 2 % of the
+    lesion, by the nearest of :data:`STOLZ_COLOURS`. D (1-5): of network, homogeneous areas, streaks, dots and globules,
     those that can be seen. The thresholds of A, B and C are ours; the rule leaves them to the eye.
     """
     mask = scene.masks[LESION]

@@ -46,7 +46,9 @@ def healthy_skin(frame: Frame, melanin: float, surface: Surface) -> Tissue:
         melanin: melanosome fraction of the epidermis that gives the requested tone.
         surface: from :func:`skin_surface`.
     """
-    mottle, redness = frame["skin.mottle"], frame["skin.redness"]
+    # the same relative change of melanin is more to the eye on dark skin, where it dominates the colour
+    dark = 1 / (1 + melanin / 0.12)
+    mottle, redness = frame["skin.mottle"] * dark, frame["skin.redness"] * dark
     fine = frame.noise_mm("mottle fine", 0.8, 5.0, 0.6)
     log_melanin = mottle * (0.20 * frame.noise("mottle coarse", 1, 8, 1.1) + 0.17 * fine)
     log_blood = redness * (

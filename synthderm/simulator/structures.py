@@ -228,7 +228,7 @@ def scale(frame: Frame, amplitude: float) -> Layer:
 def blue_whitish_veil(frame: Frame, amplitude: float) -> Layer:
     """Melanophages and melanocytes in the dermis under a thickened, whitish epidermis."""
     field = frame.lesion_noise("veil", 0.5, 6, 1.1) - 0.9 * (frame.distance + 0.6).clamp_min(0)
-    veil = smoothstep(0.9 - 1.7 * amplitude, 1.8 - 1.5 * amplitude, field)
+    veil = smoothstep(0.6 - 1.6 * amplitude, 2.3 - 1.4 * amplitude, field)
     veil = veil * smoothstep(0.0, -0.25, frame.distance)
     uneven = torch.exp(0.35 * frame.coarse)
     maps = {
@@ -238,7 +238,7 @@ def blue_whitish_veil(frame: Frame, amplitude: float) -> Layer:
         "blood": 1 - 0.45 * veil,
         "film": 0.055 * veil * torch.exp(0.25 * frame.coarse),
     }
-    return Layer("blue_whitish_veil", veil > 0.35, _edit_veil, maps)
+    return Layer("blue_whitish_veil", veil > 0.3, _edit_veil, maps)
 
 
 def _edit_veil(t: Tissue, m: Fields) -> None:
