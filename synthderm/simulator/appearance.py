@@ -55,7 +55,10 @@ def local_colour(
 
 
 def under_keratin(rgb: torch.Tensor, keratin: torch.Tensor) -> torch.Tensor:
-    """Colour (3, H, W) seen through a scattering layer: ``k + (1 - k)^2 R / (1 - k R)`` (Kubelka 1948, J Opt Soc Am 38:448)."""
+    """Colour (3, H, W) seen through a scattering layer: ``k + (1 - k)^2 R / (1 - k R)``.
+
+    Kubelka 1948, J Opt Soc Am 38:448, for a layer without absorption over a reflector.
+    """
     if not bool((keratin > 0).any()):
         return rgb
     k = keratin * torch.tensor(KERATIN_REFLECTANCE).view(3, 1, 1)
