@@ -24,13 +24,18 @@ def git_commit() -> str:
     return git("rev-parse", "--short", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
 
 
+def _plain(argument: str) -> str:
+    """An argument as it is, but of a path from the root only the last part."""
+    return Path(argument).name if argument.startswith("/") else argument
+
+
 def write_result(name: str, figures: dict[str, Any], **context: Any) -> Path:
     """Write ``eval/results/NAME.json``: the figures with the command, commit, versions and machine."""
     packages = ("torch", "numpy", "pillow", "synthderm")
     record = {
         "name": name,
         "date": date.today().isoformat(),
-        "command": " ".join(["python", f"eval/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": " ".join(["python", f"eval/{Path(sys.argv[0]).name}", *map(_plain, sys.argv[1:])]),
         "commit": git_commit(),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in packages},
