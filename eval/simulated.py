@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from real_pack import Row
 
-from synthderm.core import Condition, Sample
+from synthderm import Condition, Sample, load_generator
 
 TYPICAL_ITA_DEG = 42.0
 """For a row without a tone of its own: the mean of HAM10000 and ISIC 2018 in S-SYNTH's tables."""
@@ -42,8 +42,6 @@ def simulate(
     size: int = 128,
 ) -> Iterator[Sample]:
     """One sample for each row, in order, with seeds ``seed * 1_000_000 + i``."""
-    from synthderm.generators import load_generator
-
     generator = load_generator("simulator", size=size, masks=masks)
     tones = [r.ita_deg if np.isfinite(r.ita_deg) else TYPICAL_ITA_DEG for r in rows]
     conditions = [
