@@ -94,53 +94,59 @@ def _from_free(free: np.ndarray, bounds: np.ndarray) -> np.ndarray:
 
 
 def five_parameter(
-    spectra: np.ndarray, bounds: str, streams: int = 6, steps: int = 24
+    spectra: np.ndarray, bounds: str, stages: tuple[tuple[int, int], ...] = ((4, 14), (8, 4))
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fit melanin, blood, oxygenation, bilirubin and scattering to SCI spectra (n, 31).
 
     Levenberg-Marquardt on cube roots of reflectance, all spectra at once; the logarithm of each parameter (the
-    oxygenation itself) is kept within its bounds by a logistic.
+    oxygenation itself) is kept within its bounds by a logistic. ``stages`` are (streams of the solver, steps).
 
     Returns:
-        Parameters (n, 5) and modelled spectra (n, 31).
+        Parameters (n, 5) and modelled spectra (n, 31), those of the last stage's solver.
     """
     limits = np.array(BOUNDS[bounds])
     logarithmic = np.array([name != "oxygenation" for name in FREE])
     inside = np.where(logarithmic[:, None], np.log(limits), limits)
-    start = np.where(logarithmic, np.log(START), START)
 
-    def model(free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def values_of(free: np.ndarray) -> np.ndarray:
         values = _from_free(free, inside)
-        values = np.where(logarithmic, np.exp(values), values)
-        melanin, blood, oxygenation, bilirubin, scattering = values.T
-        return values, skin_reflectance(
-            melanin, blood, oxygenation,
-            bilirubin_um=bilirubin, scattering=scattering, specular=True, streams=streams,
+        return np.where(logarithmic, np.exp(values), values)
+
+    def model(free: np.ndarray, streams: int) -> np.ndarray:
+        melanin, blood, oxygenation, bilirubin, scattering = values_of(free).T
+        return np.cbrt(
+            skin_reflectance(
+                melanin, blood, oxygenation,
+                bilirubin_um=bilirubin, scattering=scattering, specular=True, streams=streams,
+            )
         )  # fmt: skip
 
-    free = np.tile(_to_free(start, inside), (len(spectra), 1))
+    free = np.tile(_to_free(np.where(logarithmic, np.log(START), START), inside), (len(spectra), 1))
     free[:, 0] = _to_free_melanin(spectra, inside[0])
-    damping = np.full(len(spectra), 1e-2)
-    values, modelled = model(free)
-    residual = np.cbrt(modelled) - np.cbrt(spectra)
+    target = np.cbrt(spectra)
+    for streams, steps in stages:
+        free = _levenberg_marquardt(lambda f, streams=streams: model(f, streams), target, free, steps)
+    return values_of(free), model(free, stages[-1][0]) ** 3
+
+
+def _levenberg_marquardt(model, target: np.ndarray, free: np.ndarray, steps: int) -> np.ndarray:
+    """Least squares of every row on its own, with slopes by differences."""
+    count = free.shape[1]
+    damping = np.full(len(free), 1e-2)
+    modelled = model(free)
     for _ in range(steps):
-        slopes = np.empty((*residual.shape, len(FREE)))
-        for k in range(len(FREE)):
-            nudged = free.copy()
-            nudged[:, k] += 1e-3
-            slopes[..., k] = (np.cbrt(model(nudged)[1]) - np.cbrt(modelled)) / 1e-3
+        residual = modelled - target
+        slopes = np.stack([(model(free + 1e-3 * unit) - modelled) / 1e-3 for unit in np.eye(count)], -1)
         square = np.einsum("nwi,nwj->nij", slopes, slopes)
         gradient = np.einsum("nwi,nw->ni", slopes, residual)
-        diagonal = damping[:, None, None] * (np.eye(len(FREE)) * (square.diagonal(0, 1, 2)[:, None] + 1e-6))
-        step = np.clip(np.linalg.solve(square + diagonal, gradient[..., None])[..., 0], -2, 2)
-        trial = np.clip(free - step, -8, 8)
-        trial_values, trial_modelled = model(trial)
-        trial_residual = np.cbrt(trial_modelled) - np.cbrt(spectra)
-        better = (trial_residual**2).sum(1) < (residual**2).sum(1)
-        free[better], values[better], modelled[better] = trial[better], trial_values[better], trial_modelled[better]
-        residual[better] = trial_residual[better]
+        scale = np.eye(count) * (square.diagonal(0, 1, 2)[:, None] + 1e-6)
+        step = np.linalg.solve(square + damping[:, None, None] * scale, gradient[..., None])[..., 0]
+        trial = np.clip(free - np.clip(step, -2, 2), -8, 8)
+        tried = model(trial)
+        better = ((tried - target) ** 2).sum(1) < (residual**2).sum(1)
+        free, modelled = np.where(better[:, None], trial, free), np.where(better[:, None], tried, modelled)
         damping = np.where(better, damping / 4, damping * 6).clip(1e-6, 1e4)
-    return values, modelled
+    return free
 
 
 def _to_free_melanin(spectra: np.ndarray, inside: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from synthderm.simulator import tissue
 from synthderm.simulator.colour_table import bake, colour_table
 from synthderm.simulator.spectra import Spectra, standard_spectra
 from synthderm.simulator.tissue import ita_to_melanin, skin_reflectance, spectrum_to_lab
-from synthderm.simulator.transport import lateral_transport
+from synthderm.simulator.transport import lateral_transport, spread_dermis
 
 TABLES = Path(__file__).resolve().parent / "tables"
 
@@ -192,9 +192,9 @@ def tone_loop() -> dict:
 
 def speed() -> dict:
     """Milliseconds on one thread at 256 x 256 (least and median of 100)."""
-    started = time.perf_counter()
+    started, started_cpu = time.perf_counter(), time.process_time()
     bake()
-    baking = time.perf_counter() - started
+    baking, baking_cpu = time.perf_counter() - started, time.process_time() - started_cpu
     g = torch.Generator().manual_seed(6)
     side = 256
     melanin, blood = (torch.exp(torch.rand(side, side, generator=g) * 4 - 5) for _ in range(2))
@@ -212,12 +212,14 @@ def speed() -> dict:
             times.append(1000 * (time.perf_counter() - begun))
         return {"least": round(min(times), 2), "median": round(float(np.median(times)), 2)}
 
-    figures: dict = {"bake_s": round(baking, 2)}
+    figures: dict = {"bake_s": round(baking, 2), "bake_cpu_s": round(baking_cpu, 2)}
     for share in (0.0, 0.2, 1.0):
         deep = torch.where(column < share * side, 0.02, 0.0)
         figures[f"colour_ms_deep_melanin_on_{share:.0%}"] = clock(
             lambda deep=deep: skin(melanin, papillary, deep, blood)
         )
+    dermis = (papillary, papillary / 2, blood)
+    figures["spread_dermis_ms_field_9_mm"] = clock(lambda: spread_dermis(*dermis, 9 / side))
     for field_mm in (9, 18):
         figures[f"transport_ms_field_{field_mm}_mm"] = clock(
             lambda field_mm=field_mm: lateral_transport(rgb, field_mm / side)
@@ -230,10 +232,11 @@ if __name__ == "__main__":
     parser.add_argument(
         "--issa-spectra", type=Path, help="CSV of single ISSA face spectra, columns R400-R700 in percent"
     )
-    parser.add_argument("--per-class", type=int, default=143, help="single spectra of each ITA class at most")
+    parser.add_argument("--per-class", type=int, default=70, help="single spectra of each ITA class at most")
     parser.add_argument("--photons", type=int, default=8_000_000, help="of the reference slab")
     parser.add_argument("--stack-photons", type=int, default=150_000, help="for each wavelength of the random skins")
     parser.add_argument("--stacks", type=int, default=64)
+    parser.add_argument("--only", help="one part by name; it goes into eval/results/physics_NAME.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     parts = {
@@ -245,9 +248,11 @@ if __name__ == "__main__":
         "reference_cases": lambda: reference_cases(options.photons),
         "solver_against_monte_carlo": lambda: solver_against_monte_carlo(options.stacks, options.stack_photons),
     }
+    if options.only:
+        parts = {options.only: parts[options.only]}
     figures = {}
     for name, part in parts.items():
         started = time.perf_counter()
         figures[name] = part()
         log(f"{name}: {time.perf_counter() - started:.0f} s {str(figures[name])[:2000]}")
-    write_result("physics", figures, device="cpu, 1 thread")
+    write_result("_".join(["physics", *filter(None, [options.only])]), figures, device="cpu, 1 thread")

@@ -72,7 +72,7 @@ def _radau_right(n: int, low: float, high: float) -> tuple[Array, Array]:
     unit = np.eye(n + 1)
     x = np.sort(np.real(legendre.legroots(unit[n - 1] + unit[n])))  # the first is -1
     w = (1 - x) / (n * legendre.legval(x, unit[n - 1])) ** 2
-    w[0] = 2 / n**2
+    x[0], w[0] = -1, 2 / n**2
     x, w = -x[::-1], w[::-1]
     return 0.5 * (high - low) * x + 0.5 * (high + low), 0.5 * (high - low) * w
 
