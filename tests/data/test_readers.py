@@ -336,6 +336,15 @@ def test_rows_without_a_label_and_files_without_a_row_are_told(tmp_path):
     assert [(item.file, item.reason) for item in stray] == [("train/stray.jpg", "lies in no class folder")]
 
 
+def test_an_unreadable_table_beside_the_right_one_is_a_note(tmp_path):
+    root = make(tmp_path, "own_output")
+    (root / "rejected.jsonl").touch()
+    read = read_dataset(root)
+    assert len(read) == 3
+    assert read.left_out == ()
+    assert any(note.file == "rejected.jsonl" and "is empty" in note.text for note in read.notes)
+
+
 def hostile(root):
     pack(root)
     names = ["missing.png", "../outside.png", "/etc/hostname", "empty.png", "text.png", "short.png", "bomb.png",

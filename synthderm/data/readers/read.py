@@ -121,7 +121,8 @@ def _find_reader(tree: FileTree, index: ImageIndex, reader: str) -> _Found:
 def _with_layout(layout: Layout, fitting: list[Table], tables: list[Table], problems: list[LeftOut]) -> _Found:
     """The reader for a layout; other tables with the same image ids complete its rows."""
     extra: dict[str, Row] = {}
-    notes = []
+    notes = [Note(item.file, f"not used: {item.reason}") for item in problems]
+    bad_rows: list[LeftOut] = []
     for table in tables:
         if table in fitting:
             continue
@@ -129,7 +130,7 @@ def _with_layout(layout: Layout, fitting: list[Table], tables: list[Table], prob
         if key is None:
             notes.append(Note(table.name, f"not used: its columns ({_columns(table)}) are not those of {layout.title}"))
             continue
-        for row in table.rows(problems):
+        for row in table.rows(bad_rows):
             name = row.get(key)
             if name is not None:
                 stem = PurePosixPath(name).stem
@@ -137,7 +138,7 @@ def _with_layout(layout: Layout, fitting: list[Table], tables: list[Table], prob
                 extra[stem] = Row({**row.values, **before}, row.where)
     names = ", ".join(table.name for table in fitting)
     why = f"{names} has the columns {layout.evidence(fitting[0])}"
-    return _Found(layout.name, why, layout, fitting, extra, problems, notes)
+    return _Found(layout.name, why, layout, fitting, extra, bad_rows, notes)
 
 
 def _columns(table: Table) -> str:
