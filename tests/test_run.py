@@ -347,3 +347,22 @@ def test_an_unknown_mask_is_refused(tmp_path):
     with pytest.raises(InputError, match="unknown mask 'hairs'; did you mean 'hair'"):
         make(tmp_path / "o", num_images=1, masks="hairs")
     assert not (tmp_path / "o").exists()
+
+
+def test_the_simulator_keeps_the_promise_too(tmp_path):
+    flags = {
+        "diagnosis": "bcc",
+        "fst": "2,6",
+        "paired": True,
+        "num_images": 4,
+        "generator": "simulator",
+        "masks": "all",
+    }
+    make(tmp_path / "a", **flags)
+    make(tmp_path / "b", workers=2, **flags)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    light, dark = rows(tmp_path / "a")[:2]
+    assert (light["fst_proxy"], dark["fst_proxy"]) == (2, 6)
+    assert (tmp_path / "a" / light["mask_file_name"]).read_bytes() == (
+        tmp_path / "a" / dark["mask_file_name"]
+    ).read_bytes()
