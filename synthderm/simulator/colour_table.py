@@ -9,19 +9,12 @@ the error is close to even in dE).
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
-import os
-import sys
-import tempfile
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
 
 from synthderm.core import InputError
 from synthderm.core.checks import check_range
@@ -31,8 +24,7 @@ from synthderm.functional.optics import quadrature
 
 from . import tissue
 from .spectra import spectrum_to_xyz_matrix, standard_spectra
-
-_log = logging.getLogger(__name__)
+from .table_file import cache_folder, read_table, write_table
 
 _VERSION = "1"  # of the solver and of the file; a new one makes new files
 _DARKEST = 1e-4  # least linear sRGB handed out: blood lakes leave the gamut, and logarithms follow
@@ -121,49 +113,6 @@ def physics_hash(axes: Axes = AXES, streams: int = 8) -> str:
     for values in inputs:
         digest.update(np.round(values, 9).astype("<f8").tobytes())
     return digest.hexdigest()[:16]
-
-
-def cache_folder() -> Path:
-    """Where tables are kept: ``SYNTHDERM_CACHE``, else ``synthderm`` in the user's cache folder."""
-    if named := os.environ.get("SYNTHDERM_CACHE"):
-        return Path(named)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "synthderm"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "synthderm" / "Cache"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "synthderm"
-
-
-def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The table in ``path``; None if there is none or it cannot be used."""
-    try:
-        table = load_file(path)["reflectance"]
-    except FileNotFoundError:
-        return None
-    except (OSError, KeyError, SafetensorError) as error:
-        _log.warning("the colour table %s cannot be read (%s) and is made again", path, error)
-        return None
-    if table.shape != shape:
-        _log.warning("the colour table %s has shape %s, not %s, and is made again", path, table.shape, shape)
-        return None
-    return table
-
-
-def _write(path: Path, table: np.ndarray) -> None:
-    """Write whole or not at all: a reader never sees half a file, and of two writers the later one stays."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
-    except OSError as error:
-        _log.warning("the colour table is not kept (%s): set SYNTHDERM_CACHE to a writable folder", error)
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(save({"reflectance": table}))
-        os.replace(name, path)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        _log.warning("the colour table is not kept (%s): set SYNTHDERM_CACHE to a writable folder", error)
 
 
 def _coordinate(values: torch.Tensor, axis: np.ndarray) -> torch.Tensor:
@@ -277,10 +226,10 @@ class ColourTable:
         Where the folder is not writable the table lives in memory only, with a warning.
         """
         path = cache_folder() / f"colour_table-{physics_hash()}.safetensors"
-        table = _read(path, (*AXES.shape, 31))
+        table = read_table(path, (*AXES.shape, 31))
         if table is None:
             table = bake()
-            _write(path, table)
+            write_table(path, table)
         return cls(table)
 
     def _reduce(self, illuminant: str) -> torch.Tensor:

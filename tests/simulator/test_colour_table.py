@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from synthderm.core import InputError
 from synthderm.functional.color import delta_e_2000, linear_to_lab
 from synthderm.simulator import colour_table as module
 from synthderm.simulator.colour_table import AXES, Axes, ColourTable, bake, colour_table, physics_hash
+from synthderm.simulator.table_file import read_table, write_table
 from synthderm.simulator.tissue import skin_reflectance, spectrum_to_lab
 
 SMALL = Axes(
@@ -138,7 +140,7 @@ LARGE = (400, 1000)
 
 def _write_many(path: str, value: float) -> None:
     for _ in range(20):
-        module._write(module.Path(path), np.full(LARGE, value, np.float32))
+        write_table(Path(path), np.full(LARGE, value, np.float32))
 
 
 def test_two_processes_that_write_at_once_leave_one_whole_file(tmp_path, caplog):
@@ -149,7 +151,7 @@ def test_two_processes_that_write_at_once_leave_one_whole_file(tmp_path, caplog)
         writer.start()
     seen = set()
     while any(writer.is_alive() for writer in writers):
-        table = module._read(path, LARGE)
+        table = read_table(path, LARGE)
         if table is not None:
             assert (table == table[0, 0]).all()
             seen.add(float(table.flat[0]))
