@@ -38,7 +38,7 @@ LESION_PAIRS = {
     "lesion.border": "border_high",
     "lesion.edge": "edge_width",
     "lesion.pigment": "lesion_dL",
-    "lesion.pigment_variation": "lesion_texture_L4",
+    "lesion.pigment_variation": "lesion_L_std",
     "lesion.erythema": "lesion_da",
 }
 BACKGROUND_PAIRS = {

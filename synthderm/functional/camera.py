@@ -15,19 +15,24 @@ def luminance(linear: torch.Tensor) -> torch.Tensor:
 
 
 def tone_curve(linear: torch.Tensor, pivot: torch.Tensor, contrast: float, saturation: float) -> torch.Tensor:
-    """Power curve of each channel about a pivot, then chroma gain about the grey of equal luminance.
+    """Contrast of each channel about a pivot, with a soft toe, then chroma gain about the grey of equal luminance.
 
-    Cameras bend each channel by itself, which makes what is darker than the pivot more saturated as well.
+    ``r -> 1 + contrast (r - 1)`` of the ratio r to the pivot is what a raised black level does: what is darker than
+    the pivot becomes more saturated as well, as brown lesions are in photographs whose histogram was stretched.
+    The toe keeps a fifth of the light where the line would pass below it.
 
     Args:
         linear: (3, H, W) linear sRGB, >= 0.
         pivot: (3,) colour that keeps its value.
-        contrast: exponent; above 1 darkens what is darker than the pivot.
+        contrast: slope; 1 is the identity.
         saturation: gain of the difference to grey.
     """
     if contrast != 1:
-        level = pivot.view(3, 1, 1)
-        linear = level * (linear.clamp_min(1e-4) / level) ** contrast
+        level = pivot.view(3, 1, 1).clamp_min(1e-4)
+        ratio = linear / level
+        above = 1 + contrast * (ratio - 1) - 0.2 * ratio
+        soft = 0.5 * (above + (above * above + 0.0036).sqrt()) - 0.5 * ((0.8**2 + 0.0036) ** 0.5 - 0.8)
+        linear = level * (0.2 * ratio + soft).clamp_min(0)
     if saturation == 1:
         return linear
     y = luminance(linear)

@@ -196,7 +196,7 @@ def streaks(frame: Frame, amplitude: float) -> Layer:
 
 def comedo_like_openings(frame: Frame, amplitude: float) -> Layer:
     """Keratin plugs: brown-black craters."""
-    body = _bodies(frame, "comedo", cell_mm=1.1, radius=0.22, density=0.15 + 0.4 * amplitude, limit=-0.05, warp=0.25)
+    body = _bodies(frame, "comedo", cell_mm=1.1, radius=0.22, density=0.06 + 0.3 * amplitude, limit=-0.05, warp=0.25)
     maps = {"pigment": 0.34 * body * (0.5 + 0.5 * amplitude), "papillary": torch.zeros_like(body)}
     return Layer("comedo_like_openings", body > 0.3, _edit_pigment, maps)
 
@@ -206,7 +206,7 @@ def comedo_like_openings(frame: Frame, amplitude: float) -> Layer:
 
 def milia_like_cyst(frame: Frame, amplitude: float) -> Layer:
     """Intraepidermal keratin cysts: white to yellowish bright discs."""
-    body = _bodies(frame, "milia", cell_mm=0.9, radius=0.15, density=0.15 + 0.4 * amplitude, limit=-0.08, warp=0.12)
+    body = _bodies(frame, "milia", cell_mm=0.9, radius=0.14, density=0.06 + 0.3 * amplitude, limit=-0.08, warp=0.12)
     body = gaussian_blur(body, 0.03 / frame.mm_per_px)
     maps = {"keratin": 0.28 * (0.3 + 0.7 * amplitude) * body, "kept": 1 - 0.8 * body}
     return Layer("milia_like_cyst", body > 0.3, _edit_keratin, maps)
