@@ -89,6 +89,13 @@ class FlakyGenerator(FakeGenerator):
         return right if seed % 3 else (-50.0 if right > 0 else 50.0)
 
 
+class DarkFlakyGenerator(FakeGenerator):
+    """Misses type 6 only, at every third seed."""
+
+    def ita(self, seed, condition):
+        return 30.0 if condition.fst == 6 and seed % 3 == 0 else super().ita(seed, condition)
+
+
 class StuckGenerator(FakeGenerator):
     """Never reaches type 6."""
 

@@ -1,6 +1,7 @@
 """The command line: what it prints where, its exit status, and how its errors look."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -201,12 +202,13 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     journal = tmp_path / "o" / ".synthderm" / "journal-1-of-1.jsonl"
     while not (journal.is_file() and journal.stat().st_size):
         assert process.poll() is None
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert out == ""

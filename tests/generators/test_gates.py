@@ -43,6 +43,7 @@ def test_an_angle_is_met_within_the_tolerance():
     verdict = ToneGate()(image, MASK, Condition("mel", ita_deg=29))
     assert verdict.reason == "tone off target"
     assert "asked for 29.0 deg" in verdict.detail
+    assert not ToneGate()(image, MASK, Condition("mel", ita_deg=41)).accepted
 
 
 def test_grey_is_no_skin():
