@@ -54,7 +54,7 @@ def test_ita_is_an_angle_a_list_or_a_range(text, pairs):
         ({"fst": 7}, "fst must be 1 to 6"),
         ({"ita": "dark"}, "ita must be degrees"),
         ({"ita": 80}, "ita must be between -75 and 70"),
-        ({"num_images": 0}, "num_images must be between 1"),
+        ({"num_images": 0}, "num_images must be 1 or more, but got 0"),
         ({"num_images": 2.5}, "num_images must be a whole number"),
         ({"num_images": True}, "num_images must be a whole number"),
         ({"size": 32}, "size must be between 64 and 1024"),

@@ -18,6 +18,7 @@ from PIL import Image
 import synthderm.data.files as data_files
 from synthderm.core import InputError, SynthdermError
 from synthderm.core.tone import tone_band
+from synthderm.data import to_coco
 from synthderm.functional.color import skin_ita_deg
 from synthderm.run import generate, rejections
 from synthderm.run.pool import environment
@@ -190,11 +191,14 @@ def test_another_recipe_is_refused_and_overwrites_only_when_told(tmp_path):
         make(tmp_path / "o", num_images=4, diagnosis="nv")
     assert contents(tmp_path / "o") == before
     (tmp_path / "o" / "images" / "mine.txt").write_text("keep")
-    make(tmp_path / "o", num_images=3, diagnosis="nv", overwrite=True)
-    make(tmp_path / "new", num_images=3, diagnosis="nv")
+    flags = {"num_images": 3, "diagnosis": "nv", "masks": ()}
+    to_coco(tmp_path / "o")
+    make(tmp_path / "o", overwrite=True, **flags)
+    make(tmp_path / "new", **flags)
     after = contents(tmp_path / "o")
     assert after.pop("images/mine.txt")
     assert after == contents(tmp_path / "new")
+    assert {p.name for p in (tmp_path / "o").iterdir()} == {p.name for p in (tmp_path / "new").iterdir()}
 
 
 def test_a_folder_of_somebody_else_is_never_touched(tmp_path):

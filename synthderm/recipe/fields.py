@@ -111,8 +111,11 @@ def whole_number(name: str, low: int, high: int | None = None) -> Any:
             number = None
         if number is None or number != float(value):
             raise InputError(f"{name} must be a whole number, but got {value!r}")
-        top = float("inf") if high is None else high
-        return int(check_range(name, number, low, top))
+        if high is None:
+            if number < low:
+                raise InputError(f"{name} must be {low} or more, but got {number}")
+            return number
+        return int(check_range(name, number, low, high))
 
     return read
 

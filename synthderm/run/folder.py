@@ -95,6 +95,6 @@ def clear_folder(root: Path) -> None:
 def _written(root: Path) -> list[str]:
     described = (
         "metadata.jsonl rejected.jsonl recipe.resolved.yaml plan.yaml environment.json README.md LICENSE "
-        "ATTRIBUTION.txt index.html contact_sheet.png croissant.json"
+        "ATTRIBUTION.txt index.html contact_sheet.png contact_sheet_masks.png annotations.coco.json"
     ).split()
     return described + [f"LICENSES/{path.name}" for path in (root / "LICENSES").glob("*.txt")]
