@@ -112,6 +112,8 @@ def solver_against_monte_carlo(stacks: int, photons: int) -> dict:
             "mean_abs_difference": round(float(abs(difference).mean()), 5),
             "max_in_standard_errors": round(float(abs(difference / error).max()), 2),
         }
+    noise = error * np.random.default_rng(7).standard_normal(len(wavelength))  # one draw serves all, as photons do
+    figures["de00_of_noise_alone"] = summary(delta_e(spectrum_to_lab(solver + noise), spectrum_to_lab(solver)))
     figures["mean_standard_error"] = round(float(error.mean()), 5)
     return figures
 
