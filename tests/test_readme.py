@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -51,7 +52,8 @@ def test_its_python_runs(readme, tmp_path, monkeypatch, capsys):
 
 
 def test_its_flags_exist(readme):
-    text = subprocess.run(["synthderm", "generate", "--help"], capture_output=True, text=True, check=True).stdout
+    code = "import sys; sys.argv = ['synthderm', 'generate', '--help']; from synthderm.cli import main; main()"
+    text = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     flags = set(re.findall(r"(?<![-\w])--[a-z][a-z-]+", readme)) - {"--target", "--to", "--parameters"}
     assert flags
     for flag in flags:

@@ -135,7 +135,7 @@ def places() -> dict[str, str | None]:
     """Where the files that the library reads were found; None for those that are not there."""
     from synthderm.core import InputError
     from synthderm.core.resources import shipped_folder
-    from synthderm.simulator.colour_table import cache_folder
+    from synthderm.simulator.table_file import cache_folder
 
     found: dict[str, str | None] = {}
     for what in ("recipes", "checkpoints"):
