@@ -26,6 +26,9 @@ from synthderm.generators.simulated import SimulatorGenerator
 from synthderm.simulator.parameters import SCENE_PARAMETERS
 
 PRIORS = Path(__file__).resolve().parent.parent / "synthderm" / "simulator" / "priors.json"
+LEAST = {("nv", "lesion.pigment"): 0.004, ("mel", "lesion.pigment"): 0.008, ("bkl", "lesion.pigment"): 0.004}
+"""Floors of fitted quantiles: these lesions are pigmented, however much of their contrast is structures and blood."""
+
 KNOTS = np.linspace(0, 1, 11).clip(0.02, 0.98)
 """Levels of the quantiles that are kept; the outermost stand for the 2 % tails."""
 
@@ -46,7 +49,6 @@ BACKGROUND_PAIRS = {
     "skin.redness": "skin_a_iqr",
     "light.tilt": "light_slope",
     "artefact.vignette": "light_curvature",
-    "camera.blur": "sharpness_fine",
     "camera.noise": "skin_texture_L1",
 }
 
@@ -112,6 +114,9 @@ def fit_round(tables: dict, real: dict[str, list[dict]], n: int, seed: int, damp
             old = {**tables["all"], **tables["dermoscopy"], **tables[diagnosis]}[name]
             moved = step(old, x, simulated, target, name, damping)
             if moved:
+                least = LEAST.get((diagnosis, name), 0.0)
+                if least:
+                    moved["quantiles"] = [max(least, v) for v in moved["quantiles"]]
                 tables[diagnosis][name] = moved
         print(diagnosis, gaps[diagnosis], flush=True)
     least = min(len(rows) for rows in real.values())

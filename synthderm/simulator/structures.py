@@ -90,7 +90,7 @@ def pigment_network(frame: Frame, amplitude: float) -> Layer:
     contrast = torch.exp((0.25 + 0.55 * atypia) * frame.coarse - 0.1)
     strength = (0.35 + 0.65 * amplitude) * (0.35 + 2.2 * frame["lesion.pigment"])
     maps = {
-        "lines": 0.30 * strength * region * lines * contrast,
+        "lines": 0.20 * strength * region * lines * contrast,
         "holes": 1 - 0.45 * region * (1 - lines),
     }
     return Layer("pigment_network", region > 0.35, _edit_network, maps)
@@ -157,7 +157,7 @@ def globules(frame: Frame, amplitude: float) -> Layer:
     body = _bodies(frame, "globules", cell_mm=0.5, radius=0.30, density=0.35 + 0.5 * amplitude, limit=0.0)
     body = body * region
     strength = (0.4 + 0.6 * amplitude) * (0.3 + 2.5 * frame["lesion.pigment"])
-    maps = {"pigment": 0.34 * strength * body, "papillary": 0.016 * amplitude * body}
+    maps = {"pigment": 0.20 * strength * body, "papillary": 0.010 * amplitude * body}
     return Layer("globules", body > 0.3, _edit_pigment, maps)
 
 
@@ -167,7 +167,7 @@ def dots(frame: Frame, amplitude: float) -> Layer:
     region = smoothstep(1.2 - 1.9 * amplitude, 1.8 - 1.9 * amplitude, where)
     body = _bodies(frame, "dots", cell_mm=0.32, radius=0.18, density=0.2 + 0.4 * amplitude, limit=0.0)
     body = body * region
-    maps = {"pigment": 0.45 * body * (0.4 + 0.6 * amplitude), "papillary": torch.zeros_like(body)}
+    maps = {"pigment": 0.24 * body * (0.4 + 0.6 * amplitude), "papillary": torch.zeros_like(body)}
     return Layer("globules", body > 0.3, _edit_pigment, maps)
 
 
@@ -188,7 +188,7 @@ def streaks(frame: Frame, amplitude: float) -> Layer:
     on = smoothstep(0.9 - 1.8 * amplitude, 1.4 - 1.8 * amplitude, where)
     finger = smoothstep(0.35, 0.9, ray) * band * on
     maps = {
-        "pigment": (0.4 + 0.6 * amplitude) * (0.08 + 1.1 * frame["lesion.pigment"]) * finger,
+        "pigment": (0.4 + 0.6 * amplitude) * (0.05 + 1.1 * frame["lesion.pigment"]) * finger,
         "papillary": 0.006 * finger,
     }
     return Layer("streaks", finger > 0.3, _edit_pigment, maps)
@@ -233,8 +233,8 @@ def blue_whitish_veil(frame: Frame, amplitude: float) -> Layer:
     uneven = torch.exp(0.35 * frame.coarse)
     maps = {
         "kept": 1 - 0.75 * veil,
-        "papillary": 0.014 * veil * uneven,
-        "deep": 0.09 * veil * uneven,
+        "papillary": 0.010 * veil * uneven,
+        "deep": 0.06 * veil * uneven,
         "blood": 1 - 0.45 * veil,
         "film": 0.055 * veil * torch.exp(0.25 * frame.coarse),
     }
@@ -292,7 +292,7 @@ def blue_grey_ovoid_nests(frame: Frame, amplitude: float) -> Layer:
     body = _bodies(frame, "nests", cell_mm=1.3, radius=0.36, density=0.2 + 0.5 * amplitude, limit=-0.03, warp=0.75)
     body = gaussian_blur(body, 0.08 / frame.mm_per_px)
     uneven = torch.exp(0.5 * frame.fine)
-    maps = {"papillary": 0.022 * amplitude * body * uneven, "deep": 0.10 * body, "pigment": 0.03 * body}
+    maps = {"papillary": 0.022 * amplitude * body * uneven, "deep": 0.07 * body, "pigment": 0.02 * body}
     return Layer("blue_grey_ovoid_nests", body > 0.3, _edit_nests, maps)
 
 
