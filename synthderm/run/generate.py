@@ -19,10 +19,11 @@ from synthderm.data.writers import check_space
 from synthderm.recipe import Recipe, Work, default_folder, load_recipe
 
 from .folder import claim_folder
+from .maker import Maker
 from .pool import run_pool
 from .rejections import Rejections, by_reason, given_up
 from .summary import RunSummary, tone_rows
-from .worker import Maker, one_thread, start_message
+from .worker import one_thread, start_message
 
 PLAN_COPY = "plan.yaml"
 

@@ -1,0 +1,162 @@
+"""Makes families of images: asks the generator, measures, draws again, writes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from synthderm.core import DIAGNOSES, HEALTHY_SKIN, LESION, Sample, load_generator
+from synthderm.core.checks import unknown
+from synthderm.data.writers import FolderWriter, encode_image
+from synthderm.generators.gates import ToneGate, Verdict
+from synthderm.recipe import Family, Job, Recipe, Work
+
+from .rejections import MAX_ATTEMPTS
+
+_IMAGE_TYPES = {"dermoscopy": "dermoscopic", "clinical": "clinical: close-up"}
+Result = dict[str, Any]
+
+
+class Maker:
+    """Everything that is needed to make images of one work.
+
+    Args:
+        recipe: what is asked for.
+        root: the output folder.
+
+    Raises:
+        InputError: for a recipe that does not fit the generator.
+    """
+
+    def __init__(self, recipe: Recipe, root: Path) -> None:
+        self.generator = load_generator(recipe.generator, size=recipe.size, masks=recipe.masks, maps=recipe.maps)
+        self.work = Work(recipe, self.generator)
+        self.recipe = self.work.recipe
+        self.masks = mask_names(recipe.masks, self.generator.attributes)
+        self.root = root
+        self.gate = ToneGate()
+
+    def make(self, indices: Iterable[int]) -> Iterator[Result]:
+        """Make, judge and write the families ``indices``; one result for each, as soon as it is settled.
+
+        A result holds "family", the manifest "rows" of its images (none if it was given up) and what was
+        "rejected" on the way. Only one family is in memory at a time.
+        """
+        writer = FolderWriter(self.root, image_format=self.recipe.format, masks=self.masks, maps=self.recipe.maps)
+        rejected: dict[int, list[dict[str, Any]]] = {}
+        waiting = [self.work.families[i] for i in indices]
+        for attempt in range(MAX_ATTEMPTS):
+            again = []
+            for family, jobs, samples in self._draw(waiting, attempt):
+                verdicts = [self._judge(job, sample) for job, sample in zip(jobs, samples, strict=True)]
+                fault = next((i for i, verdict in enumerate(verdicts) if not verdict.accepted), None)
+                if fault is None:
+                    rows = [
+                        {
+                            **self._row(job, sample, verdict, family, attempt),
+                            **writer.write(sample, job.image_id),
+                        }
+                        for job, sample, verdict in zip(jobs, samples, verdicts, strict=True)
+                    ]
+                    yield {"family": family.index, "rows": rows, "rejected": rejected.pop(family.index, [])}
+                    continue
+                record = rejection(family, attempt, jobs[fault], verdicts[fault])
+                rejected.setdefault(family.index, []).append(record)
+                again.append(family)
+            waiting = again
+        for family in waiting:
+            yield {"family": family.index, "rows": [], "rejected": rejected.pop(family.index)}
+
+    def _draw(self, families: list[Family], attempt: int) -> Iterator[tuple[Family, list[Job], list[Sample]]]:
+        jobs = {family.index: self.work.jobs(family, attempt) for family in families}
+        flat = [job for members in jobs.values() for job in members]
+        if not flat:
+            return
+        samples = iter(self.generator.sample([job.seed for job in flat], [job.condition for job in flat]))
+        for family in families:
+            members = list(islice(samples, len(family.requests)))
+            yield family, jobs[family.index], members
+
+    def _judge(self, job: Job, sample: Sample) -> Verdict:
+        image = as_written(sample.image, self.recipe.format)
+        return self.gate(image, sample.masks[HEALTHY_SKIN], job.condition)
+
+    def _row(self, job: Job, sample: Sample, verdict: Verdict, family: Family, attempt: int) -> dict[str, Any]:
+        diagnosis = DIAGNOSES[job.condition.diagnosis]
+        described = dict(sample.metadata)
+        asked_deg = described.pop("ita_requested_deg", job.condition.ita_deg)
+        own = {
+            "index": job.index,
+            "isic_id": job.image_id,
+            "lesion_id": f"SYNL_{_short(f'{job.seed} {diagnosis.code}')}",
+            "patient_id": f"SYNP_{_short(str(job.seed))}",
+            "diagnosis": diagnosis.name,
+            "dx": diagnosis.code,
+            "dx_type": "simulated",
+            "diagnosis_1": diagnosis.diagnosis_1,
+            "diagnosis_2": diagnosis.diagnosis_2,
+            "diagnosis_3": diagnosis.diagnosis_3,
+            "image_type": _IMAGE_TYPES[job.condition.modality],
+            "is_synthetic": True,
+            "fst_requested": job.condition.fst,
+            "ita_requested_deg": None if asked_deg is None else round(float(asked_deg), 3),
+            "ita_deg": round(verdict.ita_deg, 3),
+            "fst_proxy": verdict.fst,
+            "seed": job.seed,
+            "generator": self.generator.name,
+            "generator_version": str(self.generator.version),
+            "family": family.index,
+            "attempts": attempt + 1,
+        }
+        return {**own, **{name: value for name, value in described.items() if name not in own}}
+
+
+def mask_names(masks: str | tuple[str, ...], attributes: Iterable[str]) -> tuple[str, ...]:
+    """The masks that are written: the lesion, and those of "all" or of a list of names.
+
+    Raises:
+        InputError: for a name that the generator does not know.
+    """
+    attributes = tuple(attributes)
+    asked = {"lesion": (), "all": attributes}.get(masks, masks) if isinstance(masks, str) else masks
+    for name in asked:
+        if name not in (LESION, *attributes):
+            raise unknown("mask", name, (LESION, *attributes))
+    return tuple(dict.fromkeys((LESION, *asked)))
+
+
+def as_written(image: torch.Tensor, image_format: str) -> torch.Tensor:
+    """The (3, H, W) uint8 image as it is read back from its file: a lossy format changes it."""
+    if image_format == "png":
+        return image
+    with Image.open(io.BytesIO(encode_image(image, image_format))) as file:
+        return torch.from_numpy(np.array(file.convert("RGB"))).permute(2, 0, 1)
+
+
+def rejection(family: Family, attempt: int, job: Job, verdict: Verdict) -> dict[str, Any]:
+    """The record of a family that was turned down: the first of its images that failed, and why."""
+    return {
+        "family": family.index,
+        "attempt": attempt,
+        "index": job.index,
+        "isic_id": job.image_id,
+        "seed": job.seed,
+        "dx": job.condition.diagnosis,
+        "fst_requested": job.condition.fst,
+        "ita_deg": None if math.isnan(verdict.ita_deg) else round(verdict.ita_deg, 3),
+        "reason": verdict.reason,
+        "detail": verdict.detail,
+    }
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
