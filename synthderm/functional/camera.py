@@ -15,11 +15,11 @@ def luminance(linear: torch.Tensor) -> torch.Tensor:
 
 
 def tone_curve(linear: torch.Tensor, pivot: torch.Tensor, contrast: float, saturation: float) -> torch.Tensor:
-    """Contrast of each channel about a pivot, with a soft toe, then chroma gain about the grey of equal luminance.
+    """Contrast of each channel below a pivot, with a soft toe, then chroma gain about the grey of equal luminance.
 
-    ``r -> 1 + contrast (r - 1)`` of the ratio r to the pivot is what a raised black level does: what is darker than
-    the pivot becomes more saturated as well, as brown lesions are in photographs whose histogram was stretched.
-    The toe keeps a fifth of the light where the line would pass below it.
+    ``r -> 1 + contrast (r - 1)`` of the ratio r < 1 to the pivot is what a raised black level does: what is darker
+    than the pivot becomes more saturated as well, as brown lesions are in photographs whose histogram was stretched.
+    The toe keeps a fifth of the light where the line would pass below it; what is brighter than the pivot stays.
 
     Args:
         linear: (3, H, W) linear sRGB, >= 0.
@@ -32,7 +32,7 @@ def tone_curve(linear: torch.Tensor, pivot: torch.Tensor, contrast: float, satur
         ratio = linear / level
         above = 1 + contrast * (ratio - 1) - 0.2 * ratio
         soft = 0.5 * (above + (above * above + 0.0036).sqrt()) - 0.5 * ((0.8**2 + 0.0036) ** 0.5 - 0.8)
-        linear = level * (0.2 * ratio + soft).clamp_min(0)
+        linear = level * torch.where(ratio < 1, (0.2 * ratio + soft).clamp_min(0), ratio)
     if saturation == 1:
         return linear
     y = luminance(linear)

@@ -48,12 +48,13 @@ class Frame:
 
     @property
     def tone_gain(self) -> float:
-        """Factor of the lesion's pigment on this skin: melanocytes of dark skin make more melanin.
+        """Factor of the lesion's epidermal pigment on this skin: melanocytes of dark skin make more melanin.
 
-        ``1 + lesion.tone_scaling * melanin / 0.1``; with 0 a lesion adds the same melanin on every tone, which on
-        dark skin leaves it all but invisible. A modelling choice without a measured source.
+        ``1 + lesion.tone_scaling * max(0, melanin - 0.03) / 0.03``: 1 on light skin. Without it (scaling 0) a lesion
+        adds the same melanin on every tone, which leaves most nevi invisible on dark skin, as they are not. A modelling
+        choice without a measured source.
         """
-        return 1 + self["lesion.tone_scaling"] * self.skin_melanin / 0.1
+        return 1 + self["lesion.tone_scaling"] * max(0.0, self.skin_melanin - 0.03) / 0.03
 
     @property
     def mm_per_px(self) -> float:

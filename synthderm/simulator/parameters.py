@@ -44,7 +44,7 @@ _SPECS = (
     _p("lesion.edge", "width of the pigment's fall-off over the radius", 0.02, 0.8),
     _p("lesion.pigment", "melanosome fraction added to the epidermis", 0, 0.5, "1", _JACQUES),
     _p("lesion.pigment_variation", "unevenness of the pigment (log standard deviation)", 0, 1.2),
-    _p("lesion.tone_scaling", "growth of the lesion's pigment with the skin's melanin", 0, 2, "1", "modelling choice"),
+    _p("lesion.tone_scaling", "growth of the lesion's pigment with the skin's melanin", 0, 3, "1", "modelling choice"),
     _p("lesion.patchiness", "share of the lesion that lost its pigment in patches", 0, 1),
     _p("lesion.dermal_pigment", "melanosome fraction of the papillary dermis (grey-brown)", 0, 0.08, "1", _JACQUES),
     _p("lesion.deep_pigment", "melanosome fraction of the mid dermis (grey-blue)", 0, 0.12, "1", _JACQUES),

@@ -6,11 +6,14 @@ import numpy as np
 import torch
 
 from synthderm.functional.camera import sensor_noise, shoulder, tone_curve, unsharp
-from synthderm.functional.color import lab_to_linear, linear_to_lab, linear_to_srgb
+from synthderm.functional.color import LUMINANCE, lab_to_linear, linear_to_lab, linear_to_srgb
 from synthderm.functional.filters import gaussian_blur
 
 from .frame import Frame
 from .look import draw_cast, skin_target
+
+LIGHT_SKIN = 0.25
+"""Luminance of light skin (ITA about 40): from here on the whole of a camera's contrast applies."""
 
 
 def photograph(
@@ -40,7 +43,7 @@ def photograph(
         exposure=frame["camera.exposure"],
         calibrated=bool(frame["camera.calibrated"]),
     )
-    x = tone_curve(linear * light, skin, frame["camera.contrast"], frame["camera.saturation"])
+    x = tone_curve(linear * light, skin, stretch(frame["camera.contrast"], skin), frame["camera.saturation"])
     x = gaussian_blur(shoulder(x), frame["camera.blur"] * frame.size)
     x = x * exposure_gain(_some(x, where), target).view(3, 1, 1)
     if frame["camera.noise"]:
@@ -49,6 +52,12 @@ def photograph(
     encoded = linear_to_srgb(shoulder(x, 0.9).clamp(0, 1))
     encoded = unsharp(encoded, frame["camera.sharpening"], max(0.5, frame.size / 256))
     return encoded.clamp(0, 1), tuple(float(v) for v in skin)
+
+
+def stretch(contrast: float, skin: torch.Tensor) -> float:
+    """Contrast on this skin: dark skin leaves less range above black, and takes a smaller part of the stretch."""
+    share = min(1.0, float(skin @ torch.tensor(LUMINANCE, dtype=skin.dtype)) / LIGHT_SKIN)
+    return 1 + (contrast - 1) * share**2
 
 
 def _some(image: torch.Tensor, where: torch.Tensor, most: int = 4096) -> torch.Tensor:

@@ -110,7 +110,7 @@ def _placed(layers: list[Layer]) -> dict[str, torch.Tensor]:
 def _residual_reflection(frame: Frame, surface: Surface) -> torch.Tensor:
     """Light off the surface that crossed polarisers and gel leave over, linear (H, W)."""
     glare = frame["artefact.glare"]
-    return 0.002 + glare * (0.006 + 0.008 * surface.furrow)
+    return 0.001 + glare * (0.004 + 0.006 * surface.furrow)
 
 
 def _healthy(frame: Frame, hair: torch.Tensor, artefact: torch.Tensor) -> torch.Tensor:

@@ -29,6 +29,9 @@ def lesion_layers(frame: Frame) -> list[Layer]:
         amplitude = float(frame[f"structure.{name}"])
         if amplitude > 0:
             layers.append(build(frame, amplitude))
+    for layer in layers:
+        for name in layer.maps.keys() & {"pigment", "lines"}:
+            layer.maps[name] = layer.maps[name] * frame.tone_gain
     return layers
 
 
@@ -52,7 +55,7 @@ def lesion_body(frame: Frame) -> Layer:
         pigment = pigment * (1 + frame["lesion.verrucous"] * _cerebriform(frame))
     red = inside * torch.exp(0.45 * frame.lesion_noise("red", 0.8, 7, 0.9) + 0.18 * fine)
     maps = {
-        "pigment": frame["lesion.pigment"] * pigment * frame.tone_gain,
+        "pigment": frame["lesion.pigment"] * pigment,
         "papillary": frame["lesion.dermal_pigment"] * inside * torch.exp(0.5 * coarse),
         "deep": frame["lesion.deep_pigment"] * inside * torch.exp(0.4 * coarse),
         "blood": 0.008 * frame["lesion.erythema"] * red,
