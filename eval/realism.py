@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from train_extractor import extract, load_extractor, load_images
 
-OPEN_LICENCES = ("CC0", "CC BY 4.0")
+OPEN_LICENCES = ("CC0 1.0", "CC BY 4.0")
+PRESENT = {"frame_share": 0.01, "hair_share": 0.003, "lesion_white": 0.02, "lesion_blue_grey": 0.02}
+"""Above this an image counts as one that has it; medians do not show what most images lack."""
 LEAST_IMAGES = 30  # below this a per-class figure is "insufficient"
 
 
@@ -223,7 +226,7 @@ def run_gaps(args: argparse.Namespace) -> None:
     )  # fmt: skip
 
 
-def compare(simulated: np.ndarray, real: np.ndarray, columns: list[str]) -> dict[str, dict[str, float]]:
+def compare(simulated: np.ndarray, real: np.ndarray, columns: list[str]) -> dict[str, dict[str, Any]]:
     """Name -> medians, standardised difference, ratio of spreads, KS distance; largest KS first."""
     table = {}
     for name, s, r in zip(columns, simulated.T, real.T, strict=True):
@@ -239,16 +242,21 @@ def compare(simulated: np.ndarray, real: np.ndarray, columns: list[str]) -> dict
             "spread": round(float((s75 - s25) / 1.349 / spread), 2),
             "ks": round(float(ks_2samp(s, r).statistic), 3),
         }
+        if name in PRESENT:
+            present = [round(float((v > PRESENT[name]).mean()), 3) for v in (s, r)]
+            table[name]["images_with_it"] = dict(zip(("simulated", "real"), present, strict=True))
     return dict(sorted(table.items(), key=lambda item: -item[1]["ks"]))
 
 
-def print_gaps(name: str, table: dict[str, dict[str, float]], top: int) -> None:
+def print_gaps(name: str, table: dict[str, dict[str, Any]], top: int) -> None:
     print(f"\n{name:22s} {'simulated':>10s} {'real':>10s} {'d':>7s} {'spread':>7s} {'KS':>6s}")
     for statistic, row in list(table.items())[:top]:
         print(
             f"  {statistic:20s} {row['simulated']:10.3f} {row['real']:10.3f} "
             f"{row['d']:7.2f} {row['spread']:7.2f} {row['ks']:6.2f}"
         )
+    shares = [f"{n} {table[n]['images_with_it']}" for n in PRESENT if n in table]
+    print("  images with it: " + "; ".join(shares))
 
 
 def run_sheets(args: argparse.Namespace) -> None:
