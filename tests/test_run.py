@@ -46,11 +46,12 @@ def seeds_in(log):
     return [line.split()[0] for line in Path(log).read_text().splitlines()]
 
 
-def start(output, **flags):
+def start(output, stderr=None, **flags):
     """The same run in a process of its own."""
     flags = {**BASE, "output": str(output), **flags}
     code = f"from synthderm.run import generate; generate(**{flags!r})"
-    return subprocess.Popen([sys.executable, "-c", code], env=environment(), start_new_session=True)
+    command = [sys.executable, "-c", code]
+    return subprocess.Popen(command, env=environment(), start_new_session=True, stderr=stderr)
 
 
 def wait_for(condition, seconds=30):
@@ -144,7 +145,8 @@ def test_kill_9_at_any_moment_and_the_same_command_finishes(tmp_path, monkeypatc
 
 def test_a_killed_parent_leaves_no_worker(tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
-    process = start(tmp_path / "o", num_images=500, generator="fakes:SlowGenerator", workers=2)
+    with open(tmp_path / "stderr", "w") as stderr:
+        process = start(tmp_path / "o", stderr, num_images=500, generator="fakes:SlowGenerator", workers=2)
     wait_for(lambda: (tmp_path / "log").is_file())
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -152,6 +154,7 @@ def test_a_killed_parent_leaves_no_worker(tmp_path, monkeypatch):
     before = (tmp_path / "log").read_text()
     time.sleep(0.5)
     assert (tmp_path / "log").read_text() == before
+    assert (tmp_path / "stderr").read_text() == ""
 
 
 def test_a_finished_set_is_not_made_again(tmp_path, monkeypatch):

@@ -50,6 +50,8 @@ def serve(lines: Iterable[str], answers: TextIO) -> None:
             for result in maker.make(json.loads(line)):
                 answer(result)
             answer({"batch": "done"})
+    except BrokenPipeError:  # the parent was killed: nobody is there to be told
+        os._exit(1)
     except SynthdermError as error:
         answer({"error": str(error)})
     except OSError as error:
