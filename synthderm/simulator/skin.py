@@ -104,5 +104,5 @@ def _add_freckles(frame: Frame, tissue: Tissue) -> None:
         return
     field = frame.noise("freckles", 3, 14, 0.9) + 0.7 * frame.noise("freckles where", 1, 4)
     field = field + 0.35 * frame.noise_mm("freckles ragged", 0.8, 4.0, 0.5)
-    spots = smoothstep(0.9 - 0.7 * freckles, 3.6 - 0.9 * freckles, field)
+    spots = smoothstep(0.6 - 0.7 * freckles, 4.2 - 0.9 * freckles, field)
     tissue.pigment = tissue.pigment + 0.05 * freckles * spots

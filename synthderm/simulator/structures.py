@@ -312,8 +312,10 @@ def lagoons(frame: Frame, amplitude: float) -> Layer:
     """Dilated vessels packed against each other, with pale septa between them."""
     nearest, wall, ids = frame.cells("lagoons", 0.95, warp=0.22)
     edge = smoothstep(0.05, -0.12, frame.distance)
-    region = smoothstep(1.2 - 2.6 * amplitude, 1.7 - 2.6 * amplitude, frame.lesion_noise("lagoons where", 0.5, 3))
-    pool = smoothstep(0.05, 0.22, wall) * edge * region * (0.35 + 0.65 * (ids < 0.9).float())
+    region = smoothstep(1.2 - 3.2 * amplitude, 1.7 - 3.2 * amplitude, frame.lesion_noise("lagoons where", 0.5, 3))
+    # septa are thin and mostly lie under the blood; a tenth of the spaces is nearly empty
+    septa = 0.45 + 0.55 * smoothstep(0.03, 0.20, wall)
+    pool = septa * edge * region * (0.45 + 0.55 * (ids < 0.9).float())
     depth = (0.6 + 0.8 * (ids * 3.7 % 1)) * torch.exp(0.25 * frame.fine)
     maps = {
         "pool": (0.45 + 0.5 * amplitude) * pool,

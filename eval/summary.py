@@ -1,0 +1,179 @@
+"""The figures of ``eval/README.md``, from the files in ``eval/results``: python eval/summary.py [--write].
+
+Without ``--write`` the table is printed. The test suite compares the table in the document with this script's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+README = HERE / "README.md"
+BEGIN, END = "<!-- figures: python eval/summary.py --write -->", "<!-- end of figures -->"
+Row = tuple[str, str, str, str]
+
+
+def result(name: str) -> dict[str, Any] | None:
+    """The record of one evaluation, or None if it has not been run."""
+    path = HERE / "results" / f"{name}.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def rows() -> list[Row]:
+    """(what, figure, target of the design, result file) of everything that has been measured."""
+    makers = (_solver, _table, _people, _transport, _tone, _speed, _realism, _segmentation)
+    return [row for make in makers for row in make()]
+
+
+def _solver() -> list[Row]:
+    cases, stacks = result("physics_reference_cases"), result("physics_solver_against_monte_carlo")
+    found: list[Row] = []
+    if cases:
+        name, cases = "physics_reference_cases", cases["figures"]["reference_cases"]
+        slab, half = cases["van_de_hulst"], cases["giovanelli_with_specular"]
+        rd, se = slab["monte_carlo"][0], slab["monte_carlo_standard_error"]
+        found.append(("van de Hulst slab, Monte Carlo Rd", f"{rd} ± {se:.5f}", ".09739 within 3 se, se ≤ 1e-4", name))
+        found.append(("Giovanelli half space, Monte Carlo", f"{half['monte_carlo']}", ".2600 ± .0006", name))
+        found.append(("the same, solver with 16 streams", f"{half['solver_16']}", ".2600 ± 1e-4", name))
+    if stacks:
+        name, stacks = "physics_solver_against_monte_carlo", stacks["figures"]["solver_against_monte_carlo"]
+        de = stacks["streams_16"]["de00"]
+        found.append((f"solver against Monte Carlo, {de['n']} stacks, max dE00", f"{de['max']}", "≤ 0.10", name))
+    return found
+
+
+def _table() -> list[Row]:
+    physics = result("physics")
+    if not physics:
+        return []
+    de = physics["figures"]["table_against_solver"]["skin_and_lesions"]["against_8_streams"]
+    loop = physics["figures"]["tone_loop"]["sci"]["max_abs_error_deg"]
+    return [
+        ("colour table against solver, mean / max dE00", f"{de['mean']} / {de['max']}", "≤ .15 / .7", "physics"),
+        ("requested ITA against rendered, neutral camera, max", f"{loop} deg", "≤ 3 deg", "physics"),
+    ]
+
+
+def _people() -> list[Row]:
+    physics = result("physics")
+    if not physics:
+        return []
+    issa = physics["figures"]["issa"]
+    one = issa["one_parameter"]["arm_and_face"]
+    found: list[Row] = [
+        (
+            "ISSA mean skin, melanin alone, 20 bins, mean / max dE00",
+            f"{one['mean']} / {one['max']}",
+            "≤ 1.5 / 2.7",
+            "physics",
+        )
+    ]
+    faces = issa["five_parameters_individual_faces"]["physiological"]["by_class"]
+    for name, de in faces.items():
+        figure = f"{de['median']} ({de['share_below_2']:.0%} below 2, n = {de['n']})"
+        found.append((f"ISSA faces, {name}: median dE00, five parameters", figure, "≤ 1.0 pooled", "physics"))
+    return found
+
+
+def _transport() -> list[Row]:
+    fit = result("fit_transport")
+    if not fit:
+        return []
+    return [
+        (
+            f"spread of light against 3-D Monte Carlo, {group}",
+            f"{models['both steps, constants of the package']['relative_rmse']:.3f}"
+            f" (table alone {models['table alone']['relative_rmse']:.2f})",
+            "≤ .08" if group == "epidermis, light" else "none set",
+            "fit_transport",
+        )
+        for group, models in fit["figures"]["by_group"].items()
+    ]
+
+
+def _tone() -> list[Row]:
+    tone = result("tone")
+    if not tone:
+        return []
+    return [
+        (
+            f"{modality}, type {key[-1]}: measured inside the requested band, before any redraw",
+            f"{value['share_inside']:.1%} of {value['n']}",
+            "≥ 95 %",
+            "tone",
+        )
+        for modality, types in tone["figures"].items()
+        for key, value in types.items()
+    ]
+
+
+def _speed() -> list[Row]:
+    speed = result("speed")
+    if not speed:
+        return []
+    targets = {"dermoscopy_128": "≥ 29", "dermoscopy_256": "≥ 12"}
+    figures = speed["figures"]
+    found: list[Row] = [
+        (f"{key.replace('_', ' ')} px, all masks, images per second and core", f"{value['images_per_core_second']}",
+         targets.get(key, "none set"), "speed")
+        for key, value in figures.items() if "images_per_core_second" in value
+    ]  # fmt: skip
+    memory = " / ".join(str(v) for v in figures["memory_128px"].values())
+    return [*found, ("peak memory after 40 / 400 images", f"{memory} MB", "flat", "speed")]
+
+
+def _realism() -> list[Row]:
+    realism = result("realism")
+    if not realism:
+        return []
+    return [
+        (f"Frechet distance to real HAM10000: {name}", f"{value['frechet']} (n = {value['n']})", "none set", "realism")
+        for name, value in realism["figures"].items()
+        if isinstance(value, dict) and "frechet" in value
+    ]
+
+
+def _segmentation() -> list[Row]:
+    segmentation = result("segmentation")
+    if not segmentation:
+        return []
+    return [
+        (
+            f"U-Net on real masks, trained on {arm}: mean Dice",
+            f"{value['dice_mean']:.3f}",
+            "≥ real-100" if arm == "simulated" else "",
+            "segmentation",
+        )
+        for arm, value in segmentation["figures"].items()
+        if isinstance(value, dict) and "dice_mean" in value
+    ]
+
+
+def table() -> str:
+    """The table in Markdown."""
+    head = "| what | measured | aim | file in `results/` |\n|---|---|---|---|\n"
+    return head + "".join(f"| {what} | {figure} | {aim} | `{name}.json` |\n" for what, figure, aim, name in rows())
+
+
+def document() -> str:
+    """``eval/README.md`` with the present table."""
+    text = README.read_text()
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{table()}{END}{rest.split(END)[1]}"
+
+
+def main() -> None:
+    """Print the table, or put it into the document."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="update eval/README.md")
+    if parser.parse_args().write:
+        README.write_text(document())
+    else:
+        print(table())
+
+
+if __name__ == "__main__":
+    main()
