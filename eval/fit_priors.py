@@ -27,7 +27,7 @@ from synthderm.simulator.parameters import SCENE_PARAMETERS
 
 PRIORS = Path(__file__).resolve().parent.parent / "synthderm" / "simulator" / "priors.json"
 HELD = {("mel", "lesion.pigment"), ("mel", "lesion.erythema")}
-"""Not fitted: veil, network and globules give a melanoma so much contrast that the fit turned its body from brown to red."""
+"""Not fitted: veil, network and globules give melanomas so much contrast that the fit turned their bodies red."""
 
 LEAST = {("nv", "lesion.pigment"): 0.004, ("bkl", "lesion.pigment"): 0.004}
 """Floors of fitted quantiles: these lesions are pigmented, however much of their contrast is structures and blood."""
