@@ -431,9 +431,7 @@ def measure(pack: RealPack, rows: list) -> tuple[np.ndarray, list[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_real_argument(parser)
     parser.add_argument("--matrix", metavar="NPZ", help="also write every image's statistics here")
     args = parser.parse_args()

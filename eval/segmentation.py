@@ -71,9 +71,7 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
     return (images - mean) / (std + 0.02)
 
 
-def augment(
-    images: torch.Tensor, masks: torch.Tensor, g: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
+def augment(images: torch.Tensor, masks: torch.Tensor, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Rotation, flip, zoom, shift, blur, noise, tone curve, cast, shading; the same for every arm.
 
     (N, 3, H, W) uint8 and (N, H, W) bool to normalised float images and float masks of 96 px.
@@ -202,9 +200,7 @@ def flat_set(pack: RealPack, rows: list[Row], seed: int) -> tuple[torch.Tensor, 
     return torch.stack(images), torch.stack(masks)
 
 
-def run(
-    arm: str, seed: int, pack: RealPack, pool: list[Row], scored: list[Row], args: argparse.Namespace
-) -> dict:
+def run(arm: str, seed: int, pack: RealPack, pool: list[Row], scored: list[Row], args: argparse.Namespace) -> dict:
     start = time.monotonic()
     images, masks = training_set(arm, pack, pool, seed, args)
     made = time.monotonic()
@@ -263,14 +259,10 @@ def bootstrap(table: np.ndarray, groups: np.ndarray, draws: int = 2000) -> list[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_real_argument(parser)
     add_simulator_arguments(parser)
-    parser.add_argument(
-        "--work", type=Path, default=Path("runs/segmentation"), help="finished runs are kept here"
-    )
+    parser.add_argument("--work", type=Path, default=Path("runs/segmentation"), help="finished runs are kept here")
     parser.add_argument("--arms", nargs="+", default=list(ARMS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=800)

@@ -45,9 +45,7 @@ def simulate(
     generator = load_generator("simulator", size=size, masks=masks)
     tones = [r.ita_deg if np.isfinite(r.ita_deg) else TYPICAL_ITA_DEG for r in rows]
     conditions = [
-        Condition(
-            r.diagnosis, ita_deg=float(np.clip(t, -75, 70)), modality=modality, parameters=parameters or {}
-        )
+        Condition(r.diagnosis, ita_deg=float(np.clip(t, -75, 70)), modality=modality, parameters=parameters or {})
         for r, t in zip(rows, tones, strict=True)
     ]
     return generator.sample([seed * 1_000_000 + i for i in range(len(rows))], conditions)

@@ -96,14 +96,10 @@ def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     angle, zoom = uniform(-math.pi, math.pi), torch.exp(uniform(-0.45, 0.05))
     flip = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
     cosine, sine = zoom * angle.cos(), zoom * angle.sin()
-    rows = torch.stack(
-        [cosine * flip, -sine, uniform(-0.12, 0.12), sine * flip, cosine, uniform(-0.12, 0.12)]
-    )
+    rows = torch.stack([cosine * flip, -sine, uniform(-0.12, 0.12), sine * flip, cosine, uniform(-0.12, 0.12)])
     grid = F.affine_grid(rows.T.reshape(n, 2, 3), (n, 3, 112, 112), align_corners=False)
     x = F.grid_sample(images.float() / 255, grid, padding_mode="reflection", align_corners=False)
-    gain = torch.exp(
-        torch.randn(n, 3, generator=generator) * 0.05 + torch.randn(n, 1, generator=generator) * 0.08
-    )
+    gain = torch.exp(torch.randn(n, 3, generator=generator) * 0.05 + torch.randn(n, 1, generator=generator) * 0.08)
     x = x * gain[..., None, None]
     grey, middle = x.mean(1, keepdim=True), x.mean((1, 2, 3), keepdim=True)
     x = grey + (x - grey) * uniform(0.75, 1.3)[:, None, None, None]
@@ -126,9 +122,7 @@ def train(images: torch.Tensor, labels: torch.Tensor, steps: int, seed: int, bat
     start = time.monotonic()
     for step in range(steps):
         chosen = torch.multinomial(weight, batch, replacement=True, generator=generator)
-        loss = F.cross_entropy(
-            network.logits(augment(images[chosen], generator)), labels[chosen], label_smoothing=0.1
-        )
+        loss = F.cross_entropy(network.logits(augment(images[chosen], generator)), labels[chosen], label_smoothing=0.1)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -161,9 +155,7 @@ def score(network: Extractor, images: torch.Tensor, rows: list[Row]) -> dict[str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_real_argument(parser)
     parser.add_argument("--weights", default="extractor.safetensors", help="where the weights go")
     parser.add_argument("--steps", type=int, default=5000)

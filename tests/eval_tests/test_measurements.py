@@ -17,9 +17,7 @@ def _eval_scripts(repository):
     sys.path.remove(str(repository / "eval"))
 
 
-def ellipse_image(
-    skin=(70.0, 12.0, 15.0), lesion=(45.0, 18.0, 22.0), axes=(40, 24), center=(64, 70), size=128
-):
+def ellipse_image(skin=(70.0, 12.0, 15.0), lesion=(45.0, 18.0, 22.0), axes=(40, 24), center=(64, 70), size=128):
     """A flat ellipse on flat skin and its mask; ``center`` is (x, y) in px."""
     y, x = np.mgrid[:size, :size]
     mask = ((x - center[0]) / axes[0]) ** 2 + ((y - center[1]) / axes[1]) ** 2 < 1
