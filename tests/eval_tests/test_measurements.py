@@ -148,14 +148,16 @@ def test_unet_learns_bright_discs_and_follows_its_seed():
     assert score(predict(learned, images), masks).mean() > 0.5
 
 
-def test_interval_covers_the_mean_and_narrows_with_lesions():
+def test_interval_has_the_width_of_the_standard_error_over_lesions():
     from segmentation import bootstrap
 
-    rng = np.random.default_rng(0)
-    few, many = rng.normal(size=(3, 20)), rng.normal(size=(3, 2000))
-    wide, narrow = bootstrap(few, np.arange(20)), bootstrap(many, np.arange(2000))
-    assert narrow[0] < many.mean() < narrow[1]
-    assert narrow[1] - narrow[0] < 0.5 * (wide[1] - wide[0])
+    table = np.random.default_rng(0).normal(size=(1, 400))
+    low, high = bootstrap(table, np.arange(400))
+    assert low < table.mean() < high
+    assert high - low == pytest.approx(2 * 1.96 * table.std() / math.sqrt(400), rel=0.15)
+    pairs = np.repeat(table, 2, axis=1)  # two images of each lesion are no more evidence than one
+    low_2, high_2 = bootstrap(pairs, np.repeat(np.arange(400), 2))
+    assert high_2 - low_2 == pytest.approx(high - low, rel=0.15)
 
 
 def test_the_pack_is_read_from_its_folder_and_groups_never_cross(real_pack):
