@@ -64,6 +64,14 @@ def plan(
             | {"read": real.summary()}
         )
         return
+    read = real.summary()
+    sources = ", ".join(f"{name} {count:,}" for name, count in read["tone_sources"].items())
+    print(f"read {len(real):,} images as {real.reader}: {real.why}", file=sys.stderr)
+    print(f"tones come from: {sources}", file=sys.stderr)
+    for note in real.notes[:_SHOWN]:
+        print(f"note: {note.file}: {note.text}", file=sys.stderr)
+    if len(real.notes) > _SHOWN:
+        print(f"note: {len(real.notes) - _SHOWN} more; --json lists them all", file=sys.stderr)
     for item in real.left_out[:_SHOWN]:
         print(f"left out: {item.file}: {item.reason}", file=sys.stderr)
     if len(real.left_out) > _SHOWN:
