@@ -203,6 +203,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # a test run in the background of a shell ignores SIGINT, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     journal = tmp_path / "o" / ".synthderm" / "journal-1-of-1.jsonl"
     while not (journal.is_file() and journal.stat().st_size):
