@@ -22,7 +22,7 @@ from .writers import encode_png
 
 def _described(
     root: Path,
-    rows: list[dict[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
     recipe: Mapping[str, Any],
     summary: Mapping[str, Any],
     licences: Sequence[str],
@@ -60,7 +60,7 @@ def finish_folder(
     summary: Mapping[str, Any],
     licences: Sequence[str],
     attribution: Sequence[str],
-) -> list[dict[str, Any]]:
+) -> Sequence[Mapping[str, Any]]:
     """Write what describes a finished run: manifest, recipe, environment, licences, card, sheet and page.
 
     Every shard may call it when it ends: it works under a lock on what all the journals hold by then, so that
@@ -75,7 +75,8 @@ def finish_folder(
         attribution: lines that must travel with the images.
 
     Returns:
-        The rows of the manifest.
+        The rows of the manifest; the columns that no figure needs are read from the disk when asked for, so that
+        the memory for a row stays small.
 
     Raises:
         InputError: if a file cannot be written.

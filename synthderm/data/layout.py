@@ -43,8 +43,9 @@ def _families(rows: Iterable[Row]) -> list[list[Row]]:
 
 def _varied(family: Sequence[Row]) -> str | None:
     """The one scene parameter that differs within a family; None if there is none, or several."""
-    names = [name for name in family[0] if "." in name and len({row.get(name) for row in family}) > 1]
-    return names[0] if len(names) == 1 else None
+    first = dict(family[0])
+    names = {name for row in family for name, value in row.items() if "." in name and value != first.get(name, value)}
+    return names.pop() if len(names) == 1 else None
 
 
 def _class_order(row: Row) -> int:

@@ -6,24 +6,38 @@ import errno
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from synthderm.core import InputError
 
-from .files import HIDDEN, clean_work, make_folder, write_atomic, write_error
+from .files import HIDDEN, clean_work, make_folder, open_atomic, write_error
 
 MANIFEST = "metadata.jsonl"
-FOLDERS = ("images", "masks", "maps")
 
 _BYTES = "_bytes"  # in a journal only: size of all files of the row
 _FIRST_CHUNK = 8 << 20  # `datasets` finds the types of the columns in the first 10 MB of the manifest
 _FILES_FIRST = ("file_name", "mask_file_name")
+_DELETE_LINE = "delete the line, its image is then made again"
+
+# The columns that the figures of a set and the choice of the images to show need, by their place in a row: those
+# of which every image has its own value, and those of which many have the same.
+_OWN = {name: i for i, name in enumerate(("index", "lesion_id", "ita_deg", "ita_requested_deg"))}
+_SHARED = {
+    name: i
+    for i, name in enumerate(
+        ("dx", "diagnosis", "fst_requested", "attempts", "width", "height")
+        + ("generator", "generator_version", "image_type")
+    )
+}
 
 
 def flatten_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,8 +64,92 @@ def flatten_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _column_kind(name: str, values: list[Any]) -> type:
-    kinds = {type(value) for value in values if value is not None}
+class ManifestRow(Mapping[str, Any]):
+    """A row of a :class:`Table`: the columns of every figure are in memory, the others are read when asked for."""
+
+    __slots__ = ("_own", "_shared", "_table")
+
+    def __init__(self, table: Table, own: tuple[Any, ...], shared: tuple[Any, ...]) -> None:
+        self._table, self._own, self._shared = table, own, shared
+
+    def __getitem__(self, name: str) -> Any:
+        if name in _OWN:
+            return self._table.cell(name, self._own[_OWN[name]])
+        if name in _SHARED:
+            return self._table.cell(name, self._shared[_SHARED[name]])
+        return self._table.whole(self._own[0])[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._table.columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table.columns)
+
+    def __len__(self) -> int:
+        return len(self._table.columns)
+
+
+class Table(Sequence[Mapping[str, Any]]):
+    """Flat rows, sorted by ``index``, that all have the same columns with the same types.
+
+    Missing values are None (in text columns: ""), whole numbers in a column of floats become floats. Only the
+    columns that every figure of a set needs are held, some 300 bytes for each row; ``source`` is read again for
+    the others, which have some hundred values.
+
+    Args:
+        source: rows by index, such as :func:`journal_rows` gives.
+
+    Attributes:
+        columns: name -> type, in the order of the manifest; the type of None where there is no value.
+
+    Raises:
+        InputError: if a column holds values of two types, naming it.
+    """
+
+    def __init__(self, source: Mapping[int, Mapping[str, Any]]) -> None:
+        self._source, self._rows, self._last = source, [], (None, {})
+        kinds: dict[str, set[type]] = {}
+        known: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        for index in sorted(source):
+            row = flatten_row(source[index])
+            for name, value in row.items():
+                kinds.setdefault(name, set()).add(type(value))
+            shared = tuple(row.get(name) for name in _SHARED)
+            own = (index, *(row.get(name) for name in _OWN if name != "index"))
+            self._rows.append(ManifestRow(self, own, known.setdefault((*map(type, shared), *shared), shared)))
+        names = sorted(kinds, key=lambda name: _FILES_FIRST.index(name) if name in _FILES_FIRST else len(_FILES_FIRST))
+        self.columns = {name: _column_kind(name, kinds[name]) for name in names}
+
+    def cell(self, name: str, value: Any) -> Any:
+        """A value as the column ``name`` has it; KeyError if there is no such column."""
+        kind = self.columns[name]
+        if value is None:
+            return "" if kind is str and not name.endswith("file_name") else None
+        return float(value) if kind is float else value
+
+    def whole(self, index: int) -> dict[str, Any]:
+        """All columns of the row ``index``; the last one that was asked for is kept."""
+        if self._last[0] != index:
+            row = flatten_row(self._source[index])
+            self._last = (index, {name: self.cell(name, row.get(name)) for name in self.columns})
+        return self._last[1]
+
+    def stream(self) -> Iterator[dict[str, Any]]:
+        """The rows with all columns, one at a time."""
+        return (self.whole(row["index"]) for row in self._rows)
+
+    def __getitem__(self, position: Any) -> Any:
+        return self._rows[position]
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+def _column_kind(name: str, kinds: set[type]) -> type:
+    kinds = kinds - {type(None)}
     if kinds == {int, float}:
         return float
     if len(kinds) > 1:
@@ -60,44 +158,26 @@ def _column_kind(name: str, values: list[Any]) -> type:
     return kinds.pop() if kinds else type(None)
 
 
-def uniform_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Flat rows, sorted by ``index``, that all have the same columns with the same types.
-
-    Missing values are None (in text columns: ""), whole numbers in a column of floats become floats.
-
-    Raises:
-        InputError: if a column holds values of two types, naming it.
-    """
-    flat = sorted((flatten_row(row) for row in rows), key=lambda row: row["index"])
-    names = list(dict.fromkeys(name for row in flat for name in row))
-    names.sort(key=lambda name: _FILES_FIRST.index(name) if name in _FILES_FIRST else len(_FILES_FIRST))
-    kinds = {name: _column_kind(name, [row.get(name) for row in flat]) for name in names}
-
-    def cell(name: str, value: Any) -> Any:
-        if value is None:
-            return "" if kinds[name] is str and not name.endswith("file_name") else None
-        return float(value) if kinds[name] is float else value
-
-    return [{name: cell(name, row.get(name)) for name in names} for row in flat]
-
-
-def _typed_rows_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows in order, except that a row which alone shows a column's type moves to the front.
+def _typed_rows_first(table: Table) -> list[int]:
+    """The indices in order, except that a row which alone shows a column's type moves to the front.
 
     ``datasets`` takes a column for empty if the first 10 MB hold no value of it, and then fails on the first
     value. This concerns sets of thousands of images with a column that only the later ones have.
     """
-    size, end = 0, 0
-    while end < len(rows) and size < _FIRST_CHUNK:
-        size += len(json.dumps(rows[end]))
-        end += 1
-    untyped = [name for name in (rows[0] if rows else ()) if all(row[name] is None for row in rows[:end])]
-    front: dict[int, None] = {}
-    for name in untyped:
-        position = next((i for i in range(end, len(rows)) if rows[i][name] is not None), None)
-        if position is not None:
-            front[position] = None
-    return [rows[i] for i in front] + [row for i, row in enumerate(rows) if i not in front]
+    untyped: dict[str, int | None] = {name: None for name, kind in table.columns.items() if kind is not type(None)}
+    size = 0
+    for row in table.stream():
+        found = [name for name, index in untyped.items() if index is None and row[name] is not None]
+        for name in found:
+            if size < _FIRST_CHUNK:
+                del untyped[name]
+            else:
+                untyped[name] = row["index"]
+        if size >= _FIRST_CHUNK and None not in untyped.values():
+            break
+        size += len(json.dumps(row)) if size < _FIRST_CHUNK else 0
+    front = dict.fromkeys(untyped.values())
+    return [*front, *(row["index"] for row in table if row["index"] not in front)]
 
 
 @contextmanager
@@ -121,26 +201,63 @@ def folder_lock(root: str | Path, timeout_s: float = 600.0) -> Iterator[None]:
         lock.release()
 
 
-def _parse_lines(path: Path, data: bytes, advice: str) -> list[dict[str, Any]]:
-    rows = []
-    for number, line in enumerate(data.splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            row["index"] = int(row["index"])
-        except (ValueError, TypeError, KeyError):
-            raise InputError(f"{path}, line {number}, is damaged; {advice}") from None
-        rows.append(row)
-    return rows
+def _parse_line(place: str, line: bytes, advice: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        row["index"] = int(row["index"])
+    except (ValueError, TypeError, KeyError):
+        raise InputError(f"{place}, is damaged; {advice}") from None
+    return row
 
 
-def _read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The whole rows of a journal, and how many bytes at its end belong to none (a torn last line)."""
-    data = path.read_bytes()
-    end = data.rfind(b"\n") + 1
-    return _parse_lines(path, data[:end], "delete the line, its image is then made again"), len(data) - end
+def _read_journal(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """(first byte, end, row) of the whole lines of a journal; a torn last line is left out."""
+    end = 0
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            start, end = end, end + len(line)
+            yield start, end, _parse_line(f"{path}, line {number}", line, _DELETE_LINE)
 
 
-def journal_rows(root: str | Path) -> dict[int, dict[str, Any]]:
+class JournalRows(Mapping[int, dict[str, Any]]):
+    """Rows by index, in order; only where they stand is held (24 bytes each), a row is read when asked for.
+
+    Args:
+        paths: the journals.
+        places: (N, 3) int64: index, number of the journal, first byte of the line there; sorted by index.
+    """
+
+    def __init__(self, paths: Sequence[Path], places: np.ndarray) -> None:
+        self._paths, self._places = paths, places
+
+    def _position(self, index: object) -> int | None:
+        position = int(np.searchsorted(self._places[:, 0], index))
+        return position if position < len(self) and self._places[position, 0] == index else None
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        position = self._position(index)
+        if position is None:
+            raise KeyError(index)
+        path, start = self._paths[self._places[position, 1]], int(self._places[position, 2])
+        with open(path, "rb") as file:
+            file.seek(start)
+            row = _parse_line(f"{path}, at byte {start}", file.readline(), _DELETE_LINE)
+        row.pop(_BYTES, None)
+        return row
+
+    def __contains__(self, index: object) -> bool:
+        return self._position(index) is not None
+
+    def __iter__(self) -> Iterator[int]:
+        return map(int, self._places[:, 0])
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def journal_rows(root: str | Path) -> JournalRows:
     """Rows of the images that are finished, by index, from the journals of every shard.
 
     An image counts only while all its files are there in full length; one that lost a file, or whose file was
@@ -150,16 +267,21 @@ def journal_rows(root: str | Path) -> dict[int, dict[str, Any]]:
         InputError: if a journal is damaged other than by a torn last line.
     """
     root = Path(root)
-    rows: dict[int, dict[str, Any]] = {}
-    for path in sorted((root / HIDDEN).glob("journal-*.jsonl")):
-        rows.update({row["index"]: row for row in _read_journal(path)[0]})
-    folders = [root / name for name in FOLDERS if (root / name).is_dir()] if rows else []
-    sizes = {f"{folder.name}/{e.name}": e.stat().st_size for folder in folders for e in os.scandir(folder)}
+    paths = sorted((root / HIDDEN).glob("journal-*.jsonl"))
+    found = array("q")
+    for number, path in enumerate(paths):
+        for start, _, row in _read_journal(path):
+            found.extend((row["index"], number, start if _is_whole(root, row) else -1))
+    latest_first = np.array(found, np.int64).reshape(-1, 3)[::-1]
+    places = latest_first[np.unique(latest_first[:, 0], return_index=True)[1]]
+    return JournalRows(paths, places[places[:, 2] >= 0])
 
-    def is_whole(row: dict[str, Any]) -> bool:
-        return row.pop(_BYTES, None) == sum(sizes.get(name, -1) for name in file_names(row))
 
-    return {index: row for index, row in sorted(rows.items()) if is_whole(row)}
+def _is_whole(root: Path, row: Mapping[str, Any]) -> bool:
+    try:
+        return row.get(_BYTES) == sum((root / name).stat().st_size for name in file_names(row))
+    except OSError:
+        return False
 
 
 def file_names(row: Mapping[str, Any]) -> list[str]:
@@ -199,12 +321,12 @@ class Journal:
             raise write_error(self.path, error) from error
         clean_work(self.root)
         try:
-            torn = _read_journal(self.path)[1]
+            end = max((end for _, end, _ in _read_journal(self.path)), default=0)
         except InputError:
             self.close()
             raise
-        if torn:
-            os.ftruncate(self._file, os.fstat(self._file).st_size - torn)
+        if os.fstat(self._file).st_size > end:
+            os.ftruncate(self._file, end)
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Note an image whose files are all written.
@@ -233,7 +355,7 @@ class Journal:
         except OSError as error:
             raise InputError(f"cannot note {self.root / name} as finished: {error.strerror}") from error
 
-    def done(self) -> dict[int, dict[str, Any]]:
+    def done(self) -> JournalRows:
         """Row by index of every finished image, over all shards; see :func:`journal_rows`."""
         return journal_rows(self.root)
 
@@ -251,17 +373,19 @@ class Journal:
         self.close()
 
 
-def merged_rows(root: str | Path, rows: Iterable[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+def merged_rows(root: str | Path, rows: Iterable[Mapping[str, Any]] = ()) -> Table:
     """Uniform rows of all finished images, from the journals and those given. Hold :func:`folder_lock`."""
-    by_index: dict[int, Mapping[str, Any]] = {int(row["index"]): row for row in rows}
-    return uniform_rows((by_index | journal_rows(root)).values())
+    noted = journal_rows(root)
+    given = {index: row for row in rows if (index := int(row["index"])) not in noted}
+    return Table(ChainMap(noted, given))
 
 
-def write_rows(root: str | Path, rows: list[dict[str, Any]]) -> Path:
+def write_rows(root: str | Path, table: Table) -> Path:
     """Write uniform rows as the manifest, atomically. Hold :func:`folder_lock`."""
     path = Path(root) / MANIFEST
-    lines = (json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n" for row in _typed_rows_first(rows))
-    write_atomic(path, "".join(lines).encode(), root=root)
+    with open_atomic(path, root=root) as file:
+        for index in _typed_rows_first(table):
+            file.write((json.dumps(table.whole(index), allow_nan=False, ensure_ascii=False) + "\n").encode())
     return path
 
 
@@ -292,4 +416,6 @@ def read_manifest(root: str | Path) -> list[dict[str, Any]]:
     path = Path(root) / MANIFEST
     if not path.is_file():
         raise InputError(f"{root} has no {MANIFEST}; give a folder that `synthderm generate` has finished")
-    return _parse_lines(path, path.read_bytes(), "run the command that made the folder again")
+    lines = enumerate(path.read_bytes().splitlines(), start=1)
+    advice = "run the command that made the folder again"
+    return [_parse_line(f"{path}, line {number}", line, advice) for number, line in lines]

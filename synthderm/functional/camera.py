@@ -14,7 +14,9 @@ def luminance(linear: torch.Tensor) -> torch.Tensor:
     return torch.einsum("c,chw->hw", weights, linear)
 
 
-def tone_curve(linear: torch.Tensor, pivot: torch.Tensor, contrast: float, saturation: float) -> torch.Tensor:
+def tone_curve(
+    linear: torch.Tensor, pivot: torch.Tensor, contrast: float, saturation: float, red: float = 1.0
+) -> torch.Tensor:
     """Contrast of each channel below a pivot, with a soft toe, then chroma gain about the grey of equal luminance.
 
     ``r -> 1 + contrast (r - 1)`` of the ratio r < 1 to the pivot is what a raised black level does: what is darker
@@ -26,10 +28,14 @@ def tone_curve(linear: torch.Tensor, pivot: torch.Tensor, contrast: float, satur
         pivot: (3,) colour that keeps its value.
         contrast: slope; 1 is the identity.
         saturation: gain of the difference to grey.
+        red: exponent of the red channel's ratio to the pivot, before the rest. Below 1 it stands for a red channel
+            whose highlights are compressed and which sees further into the deep red, where melanin absorbs little.
     """
-    if contrast != 1:
+    if contrast != 1 or red != 1:
         level = pivot.view(3, 1, 1).clamp_min(1e-4)
         ratio = linear / level
+        if red != 1:
+            ratio = torch.cat([ratio[:1].clamp_min(1e-4) ** red, ratio[1:]])
         above = 1 + contrast * (ratio - 1) - 0.2 * ratio
         soft = 0.5 * (above + (above * above + 0.0036).sqrt()) - 0.5 * ((0.8**2 + 0.0036) ** 0.5 - 0.8)
         linear = level * torch.where(ratio < 1, (0.2 * ratio + soft).clamp_min(0), ratio)

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +60,7 @@ def generate(recipe: Recipe | str | Path | None = None, progress: Progress | Non
     claim_folder(root, work, recipe.overwrite)
     with Journal(root, recipe.shard) as journal:
         rejections = Rejections(root, recipe.shard)
-        done = set(journal.done())
+        done = journal.done()
         check_not_shrunk(root, done, work)
         lost = given_up(rejections.read())
         todo = missing_families(work, done, set(lost))
@@ -88,7 +88,7 @@ def with_flags(recipe: Recipe | str | Path | None, flags: dict[str, Any]) -> Rec
     return load_recipe(recipe, flags)
 
 
-def missing_families(work: Work, done: set[int], lost: set[int]) -> list[int]:
+def missing_families(work: Work, done: Collection[int], lost: set[int]) -> list[int]:
     """Numbers of this shard's families that are neither finished nor given up."""
     return [
         family.index
@@ -103,7 +103,7 @@ def count_images(work: Work) -> int:
     return sum(len(family.requests) for family in work.shard())
 
 
-def check_not_shrunk(root: Path, done: set[int], work: Work) -> None:
+def check_not_shrunk(root: Path, done: Collection[int], work: Work) -> None:
     """Refuse to describe fewer images than the folder holds.
 
     Raises:

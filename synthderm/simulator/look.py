@@ -15,6 +15,9 @@ from synthderm.functional.color import lab_to_linear, linear_to_lab
 MIN_B = 4.5
 """Least b* that a calibrated exposure gives healthy skin: well above the limit of a valid ITA."""
 
+LIGHT_SKIN_L = 58.0
+"""L* from which on a calibrated exposure takes the whole of a cast's pinkness."""
+
 
 @lru_cache(maxsize=1)
 def _casts() -> dict[str, dict[str, list]]:
@@ -55,8 +58,10 @@ def calibrated_lab(cast_lab: np.ndarray, physical_lab: np.ndarray, ita_deg: floa
     angle = math.radians(ita_deg)
     distance = float(np.clip(distance, MIN_B / math.cos(angle), 45.0))
     lightness = 50 + distance * math.sin(angle)
-    # no greener than skin is; and dark skin has less room for a* in sRGB
-    a = float(np.clip(cast_lab[1], 0.7 * physical_lab[1], min(32.0, 0.45 * lightness)))
+    # dark skin has less room for a*: of the cast's pinkness it takes the share of its lightness above black, squared
+    share = min(1.0, (lightness / LIGHT_SKIN_L) ** 2)
+    a = physical_lab[1] + share * (cast_lab[1] - physical_lab[1])
+    a = float(np.clip(a, 0.7 * physical_lab[1], min(32.0, 0.45 * lightness)))
     return np.array([lightness, a, distance * math.cos(angle)])
 
 

@@ -98,6 +98,7 @@ _SPECS = (
     _p("camera.exposure", "distance of the skin's colour from (L* 50, b* 0), over the physical one (log)", -0.6, 0.6),
     _p("camera.saturation", "chroma gain", 0.6, 1.8),
     _p("camera.contrast", "slope of the tone curve about the skin's colour", 0.7, 2.0),
+    _p("camera.red_contrast", "exponent of the red channel's ratio to the skin", 0.3, 1.5),
     _p("camera.blur", "standard deviation of the point spread over the width", 0, 0.02),
     _p("camera.noise", "noise, 1: 1.5 % of a mid-grey", 0, 1),
     _p("camera.sharpening", "unsharp mask", 0, 1.5),

@@ -43,7 +43,8 @@ def photograph(
         exposure=frame["camera.exposure"],
         calibrated=bool(frame["camera.calibrated"]),
     )
-    x = tone_curve(linear * light, skin, stretch(frame["camera.contrast"], skin), frame["camera.saturation"])
+    contrast, red = (stretch(frame[f"camera.{name}"], skin) for name in ("contrast", "red_contrast"))
+    x = tone_curve(linear * light, skin, contrast, frame["camera.saturation"], red)
     x = gaussian_blur(shoulder(x), frame["camera.blur"] * frame.size)
     x = x * exposure_gain(_some(x, where), target).view(3, 1, 1)
     if frame["camera.noise"]:
@@ -55,7 +56,7 @@ def photograph(
 
 
 def stretch(contrast: float, skin: torch.Tensor) -> float:
-    """Contrast on this skin: dark skin leaves less range above black, and takes a smaller part of the stretch."""
+    """Contrast on this skin: dark skin lies lower on the camera's curve, and takes a smaller part of its bend."""
     share = min(1.0, float(skin @ torch.tensor(LUMINANCE, dtype=skin.dtype)) / LIGHT_SKIN)
     return 1 + (contrast - 1) * share**2
 
