@@ -82,12 +82,15 @@ def ita_deg(lightness: float, b: float) -> float:
     return math.degrees(math.atan2(lightness - 50.0, b))
 
 
-def median_lab(image: torch.Tensor, mask: torch.Tensor) -> tuple[float, float, float]:
+def median_lab(
+    image: torch.Tensor, mask: torch.Tensor, gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
+) -> tuple[float, float, float]:
     """Median L*, a* and b* (D65/2 deg) of the pixels of ``image`` under ``mask``.
 
     Args:
         image: (3, H, W), uint8 or [0, 1], encoded sRGB.
         mask: (H, W) bool.
+        gains: of red, green and blue in linear light, of a known colour cast; they are undone first.
 
     Returns:
         Three numbers, each a median of its own; nan where the mask is empty.
@@ -97,8 +100,10 @@ def median_lab(image: torch.Tensor, mask: torch.Tensor) -> tuple[float, float, f
         return math.nan, math.nan, math.nan
     if pixels.shape[1] > 8192:  # every k-th pixel: the median of 8,000 is as good
         pixels = pixels[:, :: pixels.shape[1] // 4096]
-    lab = rgb_to_lab(pixels[..., None])[..., 0]
-    middle = lab.median(dim=1).values
+    if pixels.dtype == torch.uint8:
+        pixels = pixels.float() / 255
+    linear = srgb_to_linear(pixels).T / torch.tensor(gains, dtype=pixels.dtype, device=pixels.device)
+    middle = linear_to_lab(linear).median(dim=0).values
     return float(middle[0]), float(middle[1]), float(middle[2])
 
 

@@ -49,18 +49,25 @@ class ToneGate:
     tolerance_deg: float = 5.0
     min_pixels: int = 64
 
-    def __call__(self, image: torch.Tensor, healthy_skin: torch.Tensor, condition: Condition) -> Verdict:
+    def __call__(
+        self,
+        image: torch.Tensor,
+        healthy_skin: torch.Tensor,
+        condition: Condition,
+        cast_gains: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    ) -> Verdict:
         """The verdict on one image.
 
         Args:
             image: (3, H, W) uint8 sRGB, as it is in its file.
             healthy_skin: (H, W) bool, ``sample.masks["healthy_skin"]``.
             condition: what was asked for.
+            cast_gains: of red, green and blue, of a colour cast that the generator recorded; it is undone first.
         """
         pixels = int(healthy_skin.sum())
         if pixels < self.min_pixels:
             return Verdict(math.nan, None, "too little healthy skin", f"{pixels} px, needs {self.min_pixels}")
-        lightness, _, b = median_lab(image, healthy_skin)
+        lightness, _, b = median_lab(image, healthy_skin, cast_gains)
         if b < MIN_SKIN_B:
             return Verdict(math.nan, None, "not a skin colour", f"b* {b:.1f}, needs {MIN_SKIN_B:g}")
         measured = ita_deg(lightness, b)

@@ -100,6 +100,7 @@ class SimulatorGenerator:
             "ita_requested_deg": round(ita, 3),
             "mm_per_px": values["camera.field_mm"] / self.size,
             **_physical_tone(ita),
+            **{f"cast_gain_{n}": round(g, 5) for n, g in zip(("red", "green", "blue"), scene.cast_gains, strict=True)},
             **_seen(scene),
             **abcd_score(scene),
             **seven_point_score(scene),

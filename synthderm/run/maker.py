@@ -88,7 +88,8 @@ class Maker:
 
     def _judge(self, job: Job, sample: Sample) -> Verdict:
         image = as_written(sample.image, self.recipe.format)
-        return self.gate(image, sample.masks[HEALTHY_SKIN], job.condition)
+        gains = tuple(float(sample.metadata.get(f"cast_gain_{name}", 1.0)) for name in ("red", "green", "blue"))
+        return self.gate(image, sample.masks[HEALTHY_SKIN], job.condition, gains)
 
     def _row(self, job: Job, sample: Sample, verdict: Verdict, family: Family, attempt: int) -> dict[str, Any]:
         diagnosis = DIAGNOSES[job.condition.diagnosis]

@@ -18,7 +18,7 @@ LIGHT_SKIN = 0.25
 
 def photograph(
     linear: torch.Tensor, light: torch.Tensor, healthy: torch.Tensor, frame: Frame, ita_deg: float
-) -> tuple[torch.Tensor, tuple[float, float, float]]:
+) -> tuple[torch.Tensor, tuple[float, float, float], tuple[float, float, float]]:
     """An exposure of a scene, as encoded sRGB.
 
     The exposure is set on healthy skin, as a dermoscope's is: the median of its L*, a* and b* lands on the target of
@@ -32,17 +32,17 @@ def photograph(
         ita_deg: requested tone.
 
     Returns:
-        (3, H, W) in [0, 1], and the linear sRGB of the healthy skin before the camera.
+        (3, H, W) in [0, 1]; the linear sRGB of the healthy skin before the camera; the gains of red, green and blue
+        over a calibrated exposure (1 for a calibrated one).
     """
     where = healthy if bool(healthy.any()) else torch.ones_like(healthy)
     skin = _some(linear, where).median(dim=1).values
-    target = skin_target(
-        skin,
-        cast=draw_cast(frame["camera.cast"], frame.stream("cast")),
-        ita_deg=ita_deg,
-        exposure=frame["camera.exposure"],
-        calibrated=bool(frame["camera.calibrated"]),
+    cast = draw_cast(frame["camera.cast"], frame.stream("cast"))
+    true, free = (
+        skin_target(skin, cast=cast, ita_deg=ita_deg, exposure=frame["camera.exposure"], calibrated=calibrated)
+        for calibrated in (True, False)
     )
+    target = true if frame["camera.calibrated"] else free
     contrast, red = (stretch(frame[f"camera.{name}"], skin) for name in ("contrast", "red_contrast"))
     x = tone_curve(linear * light, skin, contrast, frame["camera.saturation"], red)
     x = gaussian_blur(shoulder(x), frame["camera.blur"] * frame.size)
@@ -52,7 +52,11 @@ def photograph(
         x = sensor_noise(x, torch.from_numpy(normal), 2.0 * frame["camera.noise"])
     encoded = linear_to_srgb(shoulder(x, 0.9).clamp(0, 1))
     encoded = unsharp(encoded, frame["camera.sharpening"], max(0.5, frame.size / 256))
-    return encoded.clamp(0, 1), tuple(float(v) for v in skin)
+    return encoded.clamp(0, 1), _triple(skin), _triple(target / true)
+
+
+def _triple(values: torch.Tensor) -> tuple[float, float, float]:
+    return tuple(float(v) for v in values)
 
 
 def stretch(contrast: float, skin: torch.Tensor) -> float:

@@ -37,6 +37,7 @@ class Scene:
         tissue: the chromophore maps.
         height_mm: (H, W), height of the surface.
         skin_linear: (3,) linear sRGB of the healthy skin under white light, before the camera.
+        cast_gains: (3,) gains of red, green and blue over a calibrated exposure; 1 where it is calibrated.
     """
 
     image: torch.Tensor
@@ -46,6 +47,7 @@ class Scene:
     tissue: Tissue
     height_mm: torch.Tensor
     skin_linear: tuple[float, float, float]
+    cast_gains: tuple[float, float, float]
 
 
 def render(
@@ -92,11 +94,11 @@ def render(
     artefact = bubbles | ruler | ink | outside
     hair = coverage > 0.35
     healthy = _healthy(frame, hair, artefact)
-    image, skin_linear = photograph(linear, light, healthy, frame, ita_deg)
+    image, skin_linear, cast_gains = photograph(linear, light, healthy, frame, ita_deg)
     masks = {LESION: frame.lesion_mask & ~outside, HEALTHY_SKIN: healthy, "hair": hair, "artefact": artefact}
     for name in STRUCTURE_MASKS:
         masks[name] = visible[name] & ~outside if name in visible else torch.zeros_like(hair)
-    return Scene(image, masks, placed, delta_e, tissue, height, skin_linear)
+    return Scene(image, masks, placed, delta_e, tissue, height, skin_linear, cast_gains)
 
 
 def _placed(layers: list[Layer]) -> dict[str, torch.Tensor]:

@@ -105,6 +105,17 @@ def test_uncalibrated_cast_is_free():
     assert len(off) >= 3
 
 
+def test_a_recorded_cast_can_be_undone():
+    """Without calibration the tone is off, and the recorded gains bring it back."""
+    from synthderm.functional.color import ita_deg
+
+    for seed in range(6):
+        done = scene(seed=seed, camera__cast="ham10000", camera__calibrated=False)
+        lightness, _, b = median_lab(done.image, done.masks["healthy_skin"], done.cast_gains)
+        assert ita_deg(lightness, b) == pytest.approx(48, abs=5)
+    assert scene(camera__cast="ham10000").cast_gains == (1, 1, 1)
+
+
 def test_calibrated_colour_keeps_the_angle_and_the_pinkness():
     import numpy as np
 
