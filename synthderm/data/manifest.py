@@ -49,19 +49,19 @@ def flatten_row(row: Mapping[str, Any]) -> dict[str, Any]:
         InputError: if two values end up under one name.
     """
     flat: dict[str, Any] = {}
-
-    def put(name: str, value: Any) -> None:
-        if isinstance(value, Mapping):
-            for key, inner in value.items():
-                put(key if name == "parameters" else f"{name}.{key}", inner)
-            return
+    for name, value in (cell for item in row.items() for cell in _cells(*item)):
         if name in flat:
             raise InputError(f"two values of a manifest row are both called {name!r}")
-        flat[name] = None if isinstance(value, float) and not math.isfinite(value) else value
-
-    for name, value in row.items():
-        put(name, value)
+        flat[name] = value
     return flat
+
+
+def _cells(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _cells(key if name == "parameters" else f"{name}.{key}", inner)
+    else:
+        yield name, None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class ManifestRow(Mapping[str, Any]):

@@ -3,6 +3,7 @@ import math
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from made_up import MASKS, TOLD, made_up_row, made_up_sample, make_folder, make_
 
 from synthderm.core import InputError
 from synthderm.data import Journal, finish_folder, journal_rows, read_manifest, write_manifest
-from synthderm.data.manifest import flatten_row, folder_lock, uniform_rows
+from synthderm.data.manifest import Table, flatten_row, folder_lock
 from synthderm.data.writers import FolderWriter
 
 ROWS = [made_up_row(i, code=("mel", "nv")[i % 2], fst=1 + i % 6) for i in range(6)]
@@ -54,7 +55,7 @@ def test_hugging_face_loads_images_masks_and_columns(finished, load_dataset, how
 
 
 def test_columns_that_only_late_rows_have_load_too(tmp_path, load_dataset):
-    image = make_folder(tmp_path, ROWS[:1])[0]
+    image = dict(make_folder(tmp_path, ROWS[:1])[0])
     rows = [image | {"index": i, "isic_id": f"SYN_{i}", "note": "x" * 30_000} for i in range(600)]
     rows[-1] |= {"late": 0.5, "later": "word"}
     write_manifest(tmp_path, rows)
@@ -92,7 +93,7 @@ def test_two_values_of_one_name_are_refused():
 
 def test_a_column_of_two_types_is_refused_by_name():
     with pytest.raises(InputError, match="'x' must be of one type, but got float, str"):
-        uniform_rows([{"index": 0, "x": 1.0}, {"index": 1, "x": "1"}])
+        Table({0: {"index": 0, "x": 1.0}, 1: {"index": 1, "x": "1"}})
 
 
 def test_a_torn_last_line_is_cut_off_and_the_image_made_again(tmp_path):
@@ -169,6 +170,7 @@ def test_killed_and_continued_equals_uninterrupted(tmp_path):
 
 SHARD = """
 import sys
+import tracemalloc
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from made_up import make_folder, made_up_row
@@ -225,3 +227,49 @@ def test_a_disk_that_fills_up_leaves_whole_lines(tmp_path, monkeypatch):
             journal.append(row)
         monkeypatch.undo()
     assert journal_file(tmp_path).read_bytes() == before
+
+
+def peak_bytes(root, n, describe):
+    """Peak of the memory that describing a folder of ``n`` images takes; their rows have 250 columns each."""
+    make_images(root, ROWS[:1])
+    row = json.loads(journal_file(root).read_text())
+    row |= {f"lesion.parameter_{i}": i / 7 for i in range(230)}
+    with journal_file(root).open("w") as journal:
+        for i in range(n):
+            own = {"index": i, "isic_id": f"SYN_{i:06d}", "lesion_id": f"SYNL_{i:06d}", "ita_deg": i / 30}
+            journal.write(json.dumps(row | own) + "\n")
+    tracemalloc.start()
+    try:
+        described = describe(root)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(read_manifest(root)) == n
+    assert described is not None
+    return peak
+
+
+@pytest.mark.parametrize("describe", [write_manifest, lambda root: finish_folder(root, **TOLD)])
+def test_the_memory_for_an_image_is_far_below_the_size_of_its_row(tmp_path, describe):
+    describe_few, describe_many = (peak_bytes(tmp_path / str(n), n, describe) for n in (210, 610))
+    assert (describe_many - describe_few) / 400 < 1_000
+
+
+def test_a_row_reads_what_it_does_not_hold(tmp_path):
+    table = make_folder(tmp_path, [made_up_row(i, extra=(1, 1.5)[i % 2]) for i in range(3)])
+    assert [dict(row) for row in table] == read_manifest(tmp_path)
+    assert [row["extra"] for row in reversed(table)] == [1.0, 1.5, 1.0]
+    assert "nowhere" not in table[0]
+    with pytest.raises(KeyError):
+        table[0]["nowhere"]
+
+
+def test_the_last_line_of_an_image_counts(tmp_path):
+    make_images(tmp_path, ROWS[:2])
+    first = json.loads(journal_file(tmp_path).read_text().splitlines()[0])
+    with journal_file(tmp_path).open("a") as journal:
+        journal.write(json.dumps(first | {"ita_deg": 12.5}) + "\n")
+    assert [row["ita_deg"] for row in journal_rows(tmp_path).values()] == [12.5, ROWS[1]["ita_deg"]]
+    with journal_file(tmp_path).open("a") as journal:
+        journal.write(json.dumps(first | {"_bytes": 1}) + "\n")
+    assert list(journal_rows(tmp_path)) == [1]
