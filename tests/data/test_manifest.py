@@ -12,7 +12,8 @@ from made_up import MASKS, TOLD, made_up_row, made_up_sample, make_folder, make_
 
 from synthderm.core import InputError
 from synthderm.data import Journal, finish_folder, journal_rows, read_manifest, write_manifest
-from synthderm.data.manifest import Table, flatten_row, folder_lock
+from synthderm.data.manifest import folder_lock
+from synthderm.data.table import Table, flatten_row
 from synthderm.data.writers import FolderWriter
 
 ROWS = [made_up_row(i, code=("mel", "nv")[i % 2], fst=1 + i % 6) for i in range(6)]
