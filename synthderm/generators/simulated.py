@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from synthderm.core import (
     ita_to_fst,
 )
 from synthderm.core.checks import unknown
+from synthderm.core.threads import one_thread
 from synthderm.simulator.parameters import SCENE_PARAMETERS
 from synthderm.simulator.photo import quantise
 from synthderm.simulator.priors import draw_ita, draw_scene
@@ -29,17 +29,6 @@ from synthderm.simulator.scores import abcd_score, seven_point_score
 from synthderm.simulator.tissue import ita_to_melanin, melanin_to_ita
 
 SIZES = (64, 1024)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread inside: the bytes must not depend on how many there are, and small kernels run faster."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class SimulatorGenerator:
@@ -87,7 +76,7 @@ class SimulatorGenerator:
         if len(conditions) != len(seeds):
             raise InputError(f"expected one condition or {len(seeds)}, but got {len(conditions)}")
         for seed, one in zip(seeds, conditions, strict=True):
-            with _one_thread(), torch.inference_mode():
+            with one_thread(), torch.inference_mode():
                 sample = self._render(seed, one)
             yield sample
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synthderm.core import InputError
+from synthderm.core.threads import one_thread
 from synthderm.data import FolderWriter, Journal, finish_folder
 from synthderm.data.files import write_atomic
 from synthderm.data.writers import check_space
@@ -23,7 +24,7 @@ from .maker import Maker
 from .pool import run_pool
 from .rejections import Rejections, by_reason, given_up
 from .summary import RunSummary, tone_rows
-from .worker import one_thread, start_message
+from .worker import start_message
 
 PLAN_COPY = "plan.yaml"
 

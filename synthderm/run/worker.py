@@ -5,28 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-import torch
-
 from synthderm.core import InputError, SynthdermError
+from synthderm.core.threads import one_thread
 from synthderm.recipe import Recipe
 
 from .maker import Maker
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread: more would fight over the processors and change the last bit of sums."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def serve(lines: Iterable[str], answers: TextIO) -> None:
