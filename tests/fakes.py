@@ -108,3 +108,12 @@ class BrokenGenerator(FakeGenerator):
 
     def make(self, seed, condition):
         os._exit(3)
+
+
+class FaintGenerator(FakeGenerator):
+    """One lesion in four cannot be seen."""
+
+    def make(self, seed, condition):
+        sample = super().make(seed, condition)
+        sample.metadata.update(lesion_visible=bool(seed % 4), lesion_delta_e=5.0 if seed % 4 else 0.5)
+        return sample

@@ -228,6 +228,22 @@ def test_redraws_are_counted_and_end_on_target(tmp_path):
     assert all(record["seed"] % 3 == 0 for record in records)
 
 
+def test_lesions_that_cannot_be_seen_are_drawn_again(tmp_path):
+    summary = make(tmp_path / "o", num_images=30, generator="fakes:FaintGenerator")
+    assert summary.rejected["lesion not visible"] > 3
+    assert all(row["lesion_visible"] and row["seed"] % 4 for row in rows(tmp_path / "o"))
+    record = json.loads((tmp_path / "o" / "rejected.jsonl").read_text().splitlines()[0])
+    assert record["detail"] == "changes the skin by dE00 0.5, needs 2"
+
+
+@pytest.mark.parametrize("flags", [{"set": {"lesion.radius": 0.2}}, {"vary": "lesion.radius", "num_images": 4}])
+def test_invisible_lesions_are_kept_where_the_request_decides_their_look(tmp_path, flags):
+    summary = make(tmp_path / "o", **{"num_images": 30, "generator": "fakes:FaintGenerator", **flags})
+    assert summary.rejected == {}
+    if "set" in flags:
+        assert not all(row["lesion_visible"] for row in rows(tmp_path / "o"))
+
+
 def test_redraws_do_not_depend_on_workers_or_an_interruption(tmp_path):
     flags = {"generator": "fakes:FlakyGenerator", "fst": "all", "paired": True}
     make(tmp_path / "a", num_images=24, **flags)

@@ -6,6 +6,7 @@ import hashlib
 import io
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ class Maker:
             again = []
             for family, jobs, samples in self._draw(waiting, attempt):
                 verdicts = [self._judge(job, sample) for job, sample in zip(jobs, samples, strict=True)]
+                verdicts = self._visible(verdicts, samples)
                 fault = next((i for i, verdict in enumerate(verdicts) if not verdict.accepted), None)
                 if fault is None:
                     rows = [
@@ -90,6 +92,20 @@ class Maker:
         image = as_written(sample.image, self.recipe.format)
         gains = tuple(float(sample.metadata.get(f"cast_gain_{name}", 1.0)) for name in ("red", "green", "blue"))
         return self.gate(image, sample.masks[HEALTHY_SKIN], job.condition, gains)
+
+    def _visible(self, verdicts: list[Verdict], samples: list[Sample]) -> list[Verdict]:
+        """Turn a family down if its lesion can be seen on none of its images.
+
+        Where the request itself decides how the lesion looks (a sweep, or a lesion parameter held at a value), what
+        was asked for is made, and the manifest says that the lesion is not visible.
+        """
+        held = any(name.startswith(("lesion.", "structure.")) for name in self.recipe.set)
+        seen = any(sample.metadata.get("lesion_visible", True) for sample in samples)
+        if seen or held or self.recipe.vary or not verdicts[0].accepted:
+            return verdicts
+        change = samples[0].metadata.get("lesion_delta_e")
+        detail = "no visible change of colour" if change is None else f"changes the skin by dE00 {change:.1f}, needs 2"
+        return [replace(verdicts[0], reason="lesion not visible", detail=detail), *verdicts[1:]]
 
     def _row(self, job: Job, sample: Sample, verdict: Verdict, family: Family, attempt: int) -> dict[str, Any]:
         diagnosis = DIAGNOSES[job.condition.diagnosis]
