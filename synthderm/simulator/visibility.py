@@ -8,7 +8,7 @@ from dataclasses import fields
 import torch
 import torch.nn.functional as F
 
-from synthderm.core import ParameterValue
+from synthderm.core import LESION, ParameterValue
 from synthderm.functional.color import delta_e_2000, linear_to_lab
 
 from .appearance import local_colour, under_keratin
@@ -54,7 +54,8 @@ def visible_structures(
     for name, mask in placed.items():
         small = mask[::step, ::step]
         around = F.max_pool2d(small.float()[None, None], 3, 1, 1)[0, 0] > 0
-        without = compose(skin, layers, step, skip=name)
+        # the lesion as a whole is compared with bare skin, a structure with the lesion that lacks it
+        without = compose(skin, [] if name == LESION else layers, step, skip=name)
         other = _seen(_changed(colours, whole, without, values), without, mm_per_px * step)
         change = torch.zeros_like(seen[0])
         change[around] = delta_e_2000(*(linear_to_lab(rgb[:, around].T) for rgb in (seen, other)))

@@ -56,6 +56,13 @@ def test_invisible_structures_are_left_out_of_the_mask():
     assert dark.delta_e["pigment_network"] < 2 < light.delta_e["pigment_network"]
 
 
+def test_a_lesion_is_visible_by_any_of_its_structures():
+    """Its body alone adds nothing here; the lagoons do, and the comparison is with bare skin."""
+    bare = {"lesion__pigment": 0, "lesion__erythema": 0}
+    assert scene(**bare).delta_e["lesion"] < 0.5
+    assert scene(**bare, structure__lagoons=0.8).delta_e["lesion"] > 5
+
+
 def test_visible_masks_are_parts_of_what_was_placed():
     done = scene(structure__globules=1.0, structure__blue_whitish_veil=0.8, structure__milia_like_cyst=1.0)
     for name, placed in done.placed.items():
