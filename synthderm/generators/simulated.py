@@ -27,6 +27,7 @@ from synthderm.simulator.relief import normals
 from synthderm.simulator.render import MASK_NAMES, Scene, render
 from synthderm.simulator.scores import abcd_score, seven_point_score
 from synthderm.simulator.tissue import ita_to_melanin, melanin_to_ita
+from synthderm.simulator.visibility import VISIBLE_DELTA_E
 
 SIZES = (64, 1024)
 
@@ -133,7 +134,7 @@ def _seen(scene: Scene) -> dict[str, object]:
         "structures_visible": ",".join(visible),
         "structures_invisible": ",".join(name for name in structures if name not in visible),
         "lesion_delta_e": round(scene.delta_e[LESION], 3),
-        "lesion_visible": scene.delta_e[LESION] >= 2.0,
+        "lesion_visible": scene.delta_e[LESION] >= VISIBLE_DELTA_E,
         "lesion_area": round(float(scene.masks[LESION].float().mean()), 5),
     }
 

@@ -78,9 +78,7 @@ def cast_shadow(
     return 1 - smoothstep(0.0, soft, blocked)
 
 
-def light_skin(
-    linear: torch.Tensor, height: torch.Tensor, frame: Frame, reach: torch.Tensor | None = None
-) -> torch.Tensor:
+def light_skin(linear: torch.Tensor, height: torch.Tensor, frame: Frame) -> torch.Tensor:
     """Skin under one oblique lamp and ambient light.
 
     Diffuse shading is Lambert's cosine on the normals; the shine is the GGX microfacet term (Walter et al. 2007,
@@ -90,7 +88,6 @@ def light_skin(
         linear: (3, H, W) reflectance.
         height: (H, W), mm.
         frame: the scene.
-        reach: share of direct light of a larger shade; all if None.
     """
     elevation = math.radians(frame["light.elevation_deg"])
     azimuth = math.radians(frame["light.azimuth_deg"])
@@ -105,8 +102,6 @@ def light_skin(
     lamp = torch.tensor([math.cos(elevation) * towards[0], math.cos(elevation) * towards[1], math.sin(elevation)])
     cosine = torch.einsum("c,chw->hw", lamp, n).clamp_min(0)
     shadow = cast_shadow(height, towards, math.tan(elevation), frame.mm_per_px)
-    if reach is not None:
-        shadow = shadow * reach
     ambient = frame["light.ambient"]
     diffuse = ambient * (0.6 + 0.4 * n[2]) + (1 - ambient) * cosine * shadow / math.sin(elevation)
     half = lamp + torch.tensor([0.0, 0.0, 1.0])

@@ -18,10 +18,9 @@ RELIEF_MM = 0.42
 
 @dataclass(frozen=True)
 class Surface:
-    """Geometry of the skin's surface, (H, W) each: furrow depth in [0, 1], and the plateau's distance field."""
+    """Geometry of the skin's surface: furrow depth in [0, 1], (H, W)."""
 
     furrow: torch.Tensor
-    plateau: torch.Tensor
 
 
 def skin_surface(frame: Frame) -> Surface:
@@ -31,11 +30,11 @@ def skin_surface(frame: Frame) -> Surface:
     x = x * stretch + 0.5 * frame.noise("relief warp x", 2, 14)
     y = y / stretch + 0.5 * frame.noise("relief warp y", 2, 14)
 
-    nearest, wall, _ = cells(frame.stream("relief"), x, y, sharp_id=False)
+    _, wall, _ = cells(frame.stream("relief"), x, y, sharp_id=False)
     # below two pixels per plateau the pattern is finer than the grid: fade it out instead of aliasing
     visible = min(1.0, max(0.0, (RELIEF_MM / frame.mm_per_px - 1.5) / 3.0))
     depth = frame["skin.relief"] * visible
-    return Surface(depth * torch.exp(-((wall / 0.16) ** 2)), nearest)
+    return Surface(depth * torch.exp(-((wall / 0.16) ** 2)))
 
 
 def healthy_skin(frame: Frame, melanin: float, surface: Surface) -> Tissue:
