@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -35,7 +36,7 @@ class Scene:
         placed: name -> (H, W) bool, every structure as placed, visible or not.
         delta_e: name -> mean CIEDE2000 inside the structure, with and without it; also of the lesion.
         tissue: the chromophore maps.
-        height_mm: (H, W), height of the surface.
+        frame, surface: what the height of the surface is computed from, where it is asked for.
         skin_linear: (3,) linear sRGB of the healthy skin under white light, before the camera.
         cast_gains: (3,) gains of red, green and blue over a calibrated exposure; 1 where it is calibrated.
     """
@@ -45,9 +46,15 @@ class Scene:
     placed: dict[str, torch.Tensor]
     delta_e: dict[str, float]
     tissue: Tissue
-    height_mm: torch.Tensor
+    frame: Frame
+    surface: Surface
     skin_linear: tuple[float, float, float]
     cast_gains: tuple[float, float, float]
+
+    @cached_property
+    def height_mm(self) -> torch.Tensor:
+        """Height of the surface, mm, (H, W)."""
+        return height_mm(self.frame, self.surface, self.tissue.keratin)
 
 
 def render(
@@ -73,11 +80,11 @@ def render(
     layers = lesion_layers(frame)
     tissue = compose(skin, layers)
     linear = skin_colour(tissue, values, frame.mm_per_px)
-    height = height_mm(frame, surface, tissue.keratin)
     placed = _placed(layers)
     visible, delta_e = visible_structures(skin, layers, placed, values, frame.mm_per_px)
 
     if modality == "clinical":
+        height = height_mm(frame, surface, tissue.keratin)
         linear = light_skin(linear, height, frame)
     else:
         linear = linear + _residual_reflection(frame, surface)
@@ -98,7 +105,7 @@ def render(
     masks = {LESION: frame.lesion_mask & ~outside, HEALTHY_SKIN: healthy, "hair": hair, "artefact": artefact}
     for name in STRUCTURE_MASKS:
         masks[name] = visible[name] & ~outside if name in visible else torch.zeros_like(hair)
-    return Scene(image, masks, placed, delta_e, tissue, height, skin_linear, cast_gains)
+    return Scene(image, masks, placed, delta_e, tissue, frame, surface, skin_linear, cast_gains)
 
 
 def _placed(layers: list[Layer]) -> dict[str, torch.Tensor]:
