@@ -10,6 +10,7 @@ import typer
 
 import synthderm
 
+from .evaluate import evaluate
 from .export import export
 from .generate import generate
 from .info import info
@@ -32,6 +33,7 @@ app.command()(plan)
 app.add_typer(recipes)
 app.command()(info)
 app.command()(export)
+app.add_typer(evaluate)
 
 
 def _print_version(wanted: bool) -> None:

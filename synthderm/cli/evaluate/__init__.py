@@ -1,0 +1,12 @@
+"""``synthderm evaluate``: its commands only parse and call."""
+
+from __future__ import annotations
+
+import typer
+
+evaluate = typer.Typer(
+    name="evaluate",
+    help="Judge a set of synthetic images: quality, honesty (audit), what it does for a classifier (gain), report.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
