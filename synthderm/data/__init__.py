@@ -6,6 +6,7 @@ from .export import to_coco, to_isic, to_webdataset
 from .files import sha256, write_atomic
 from .finish import finish_folder
 from .images import open_image
+from .inspection import find_tones
 from .manifest import Journal, journal_rows, read_manifest, write_manifest
 from .page import index_html
 from .plan_file import read_plan, write_plan
@@ -32,6 +33,7 @@ __all__ = [
     "check_space",
     "collate",
     "contact_sheet",
+    "find_tones",
     "finish_folder",
     "format_table",
     "index_html",

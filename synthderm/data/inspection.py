@@ -12,8 +12,8 @@ from PIL import Image
 
 from synthderm.core import InputError
 
-from .images import check_header, open_mask, read_image
-from .records import LeftOut, Note, Record
+from .images import MAX_PIXELS, check_header, open_mask, read_image
+from .records import LeftOut, Note, RealSet, Record
 from .tone import pixel_tone, resolve_tone, stated_tone
 from .tree import FileTree
 
@@ -102,3 +102,22 @@ class Inspector:
         except InputError as error:
             notes.append(f"its mask is not used: {self._short(str(error), record.mask)}")
             return replace(record, mask=None), None
+
+
+def find_tones(source: RealSet, records: Sequence[Record], tone_from: str = "auto") -> tuple[Record, ...]:
+    """Some records of a set with their tones, measured from the pixels where ``tone_from`` asks for it.
+
+    For a part of a set that was read with ``tone_from="stated"``: only the images of that part are opened.
+
+    Args:
+        source: the set.
+        records: of that set.
+        tone_from: as for :func:`~synthderm.data.read_dataset`.
+
+    Raises:
+        InputError: if an image that must be measured cannot be read.
+    """
+    sound, left_out, _ = Inspector(source.tree, tone_from, "none", MAX_PIXELS).run(records)
+    if left_out:
+        raise InputError(f"cannot measure the tone of {left_out[0].file}: it {left_out[0].reason}")
+    return tuple(sound)

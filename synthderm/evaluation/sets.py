@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from synthderm.core import DIAGNOSES, InputError
-from synthderm.data import Record, read_dataset
+from synthderm.data import Record, find_tones, read_dataset
 from synthderm.data.records import RealSet
 
 THREADS = 4
@@ -235,18 +235,20 @@ def open_set(
         where: column -> value; only these rows. Fields of :class:`~synthderm.data.Record` count as columns.
         name: what results call it; the folder's name by default.
         need_masks: refuse a set in which an image has no lesion mask.
-        tone_from: as for :func:`~synthderm.data.read_dataset`.
+        tone_from: as for :func:`~synthderm.data.read_dataset`; the tones of a set that was read before stay.
 
     Raises:
         InputError: if the set cannot be read, holds nothing that fits, has unusable labels, mixed sizes without
             ``size``, or lacks masks that are needed.
     """
-    source = path if isinstance(path, RealSet) else read_dataset(path, check_images="header", tone_from=tone_from)
+    source = path if isinstance(path, RealSet) else read_dataset(path, check_images="header", tone_from="stated")
     name = name or source.tree.path.name
     if size is not None and not 16 <= size <= LARGEST:
         raise InputError(f"size must be between 16 and {LARGEST} px, but got {size}")
     records = _chosen(source, name, split, where or {})
     labels = _labels(records, name, label_by)
+    if not isinstance(path, RealSet) and tone_from != "stated":
+        records = find_tones(source, records, tone_from)
     found = ImageSet(name, source, records, label_by, ordered_classes(labels), size)
     if size is None and len(found.image_sizes) > 1:
         raise found._mixed(found.image_sizes)
