@@ -27,8 +27,8 @@ PURPOSE = {
 }
 LIMITS = (
     "Not a diagnostic tool, and not for any clinical decision. The real training images show light and intermediate "
-    "skin almost only: figures on dark skin are not known and are likely to be worse. Features and classes carry the sets' "
-    "own artefacts (rulers, ink, colour casts)."
+    "skin almost only: figures on dark skin are not known and are likely to be worse. Features and classes carry the "
+    "artefacts of these sets (rulers, ink, colour casts)."
 )
 
 

@@ -263,6 +263,9 @@ def test_info_tries_what_it_reports(call, monkeypatch):
     monkeypatch.setitem(registry._BUILT_IN, "gone", "no_such_module:Generator")
     status, out, _ = call("info", "--json")
     told = json.loads(out)
+    extractors = {row["name"]: row["works"] for row in told["extractors"]}
+    assert extractors["derm"]
+    assert extractors["derm-open"]
     works = {row["name"]: row["works"] for row in told["generators"]}
     assert status == 0
     assert (works["simulator"], works["gone"]) == (True, False)

@@ -51,6 +51,7 @@ def info(
     print(f"synthderm {found['synthderm']}, Python {found['python']}, {found['machine']}, {found['device']}")
     columns = ("name", "works", "version", "remark")
     print_table("Generators", columns, map(_told, found["generators"]))
+    print_table("Feature extractors", columns, map(_told, found["extractors"]))
     for extra, packages in found["packages"].items():
         name = "Packages" if extra == "required" else f"Extra [{extra}]"
         print_table(name, columns, map(_told, packages))
@@ -76,6 +77,7 @@ def gather() -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU",
         "generators": try_generators(),
+        "extractors": try_extractors(),
         "packages": packages,
         "places": places(),
     }
@@ -125,6 +127,23 @@ def try_generators() -> list[dict[str, Any]]:
             with _quiet():
                 made = load_generator(name)
             row |= {"works": True, "version": str(made.version), "remark": f"images {made.licence}"}
+        except Exception as error:
+            row["remark"] = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        rows.append(row)
+    return rows
+
+
+def try_extractors() -> list[dict[str, Any]]:
+    """Every feature extractor that needs no path, and whether it can be loaded."""
+    from synthderm.models import EXTRACTORS, load_extractor
+
+    rows = []
+    for name, text in EXTRACTORS.items():
+        row: dict[str, Any] = {"name": name, "works": False, "version": None, "remark": text}
+        try:
+            with _quiet():
+                made = load_extractor(name)
+            row |= {"works": True, "version": made.weights_sha256[:8], "remark": f"{text}; weights {made.licence}"}
         except Exception as error:
             row["remark"] = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         rows.append(row)
