@@ -34,7 +34,20 @@ _HOMES = {
     "RunSummary": "run",
     "generate": "run",
 }
-_PARTS = ("core", "data", "functional", "generators", "provenance", "recipe", "run", "simulator")
+_PARTS = (
+    "core",
+    "data",
+    "evaluation",
+    "functional",
+    "generators",
+    "metrics",
+    "models",
+    "provenance",
+    "recipe",
+    "run",
+    "simulator",
+    "training",
+)
 
 __all__ = ["__version__", "data", *_HOMES]
 
