@@ -111,70 +111,98 @@ def write_audit(folder, flagged=False, **more):
     return write_result(folder, "audit", figures, protocol="Is it honest?", context=CONTEXT)
 
 
-def _arm(arm, ratio, n_real, base, classes, tones):
-    def scores(shift=0.0, n=900):
-        return {
-            "balanced_accuracy": spread(base + shift, 0.02, n),
-            "macro_auroc": spread(base + 0.2 + shift / 2, 0.012, n),
-            "ece": spread(0.08 - shift / 4, 0.01, n),
-        }
+SCORES = ("balanced_accuracy", "macro_auroc", "ece")
+TONES = ("1", "3", "6")
+PLAIN = ("real", "real+heavy-aug")
 
+
+def _scores(base, n=900):
+    values = (base, base + 0.2, 0.3 - base / 3)
+    few = n < 30
+    return {name: figure(None, n=n) if few else spread(v, 0.02, n) for name, v in zip(SCORES, values, strict=True)}
+
+
+def _tone_n(fst):
+    return 12 if fst == "6" else 200
+
+
+def _arm(arm, ratio, n_real, base, classes):
+    n_train = n_real * 4 // 5
+    one_class = {"auroc": spread(base + 0.2, 0.03, 180), "sensitivity_at_90_specificity": spread(base - 0.1, 0.06, 180)}
     return {
-        "n_real": n_real, "arm": arm if ratio is None or arm == "synthetic" else f"{arm}@{ratio:g}", "ratio": ratio,
-        "n_seeds": 5, "scores": scores(),
-        "per_class": {name: {"auroc": spread(base + 0.2 + 0.01 * i, 0.03, 180), "auprc": spread(base, 0.05, 180)}
-                      for i, name in enumerate(classes)},
-        "per_tone": {fst: scores(0.01 * i, 200) if fst != "5-6" else
-                     {name: figure(None, n=12) for name in ("balanced_accuracy", "macro_auroc", "ece")}
-                     for i, fst in enumerate(tones)},
-    }  # fmt: skip
+        "n_real": n_real,
+        "arm": arm if arm in PLAIN or arm == "synthetic" else f"{arm}@{ratio:g}",
+        "kind": arm,
+        "ratio": ratio,
+        "n_seeds": 5,
+        "n_train": n_train,
+        "n_added": round((ratio or 0) * n_train),
+        "scores": {**_scores(base), "worst_tone_accuracy": spread(base - 0.08, 0.04, 700)},
+        "per_class": dict.fromkeys(classes, one_class),
+        "per_tone": {fst: _scores(base + 0.01 * i, _tone_n(fst)) for i, fst in enumerate(TONES)},
+        "per_tone_class": {fst: {classes[0]: {"auroc": spread(base + 0.17, 0.1, 60)}} for fst in TONES[:2]},
+    }
+
+
+def _differences(arm, shift, controls):
+    """An arm less ``real`` (shift 0) and less its controls (shift 0.005)."""
+    for against, own in (("real", 0.0), *((control, 0.005) for control in controls)):
+        for score, part in (("balanced_accuracy", 1), ("macro_auroc", 0.5)):
+            row = {name: arm[name] for name in ("n_real", "arm", "kind", "ratio")}
+            row |= {"against": against, "score": score}
+            value, judged = (shift - own) * part, against != "real"
+            verdict = "not judged: no equal-dose control"
+            if controls:
+                verdict = "gain" if value > 0.016 else "no difference shown"
+            yield {**row, "fst": None, "difference": spread(value, 0.016), "verdict": verdict}
+            for fst in TONES if judged and part == 1 else ():
+                told = figure(None, n=12) if fst == "6" else spread(value, 0.025, 200)
+                yield {**row, "fst": int(fst), "difference": told, "verdict": verdict}
+
+
+def _predict(folder, name, labels, classes, sharp, rng):
+    logits = rng.normal(size=(len(labels), len(classes))) + sharp * np.eye(len(classes))[labels]
+    preds = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.savez(folder / "runs" / f"{name}.npz", preds=preds.astype(np.float32))
 
 
 def write_gain(
     folder, replay=True, helps=0.03, sizes=(500, 2000), ratios=(0.5, 1, 1.75, 4), classes=CLASSES, predictions=True
 ):
-    tones = ("1-2", "3-4", "5-6")
+    """A training experiment in which synthetic doses are better than replay by ``helps``, from one to one on."""
+    rng, labels = np.random.default_rng(0), np.arange(300) % len(classes)
+    (folder / "runs").mkdir(parents=True, exist_ok=True)
     arms, differences, runs = [], [], []
-    rng = np.random.default_rng(0)
-    labels = np.arange(300) % len(classes)
+    doses = [("real+synthetic", ratio, helps * min(1, ratio) + 0.005) for ratio in ratios]
+    doses += [("real+replay", ratio, 0.005) for ratio in ratios if replay]
     for n_real in sizes:
         base = 0.52 + 0.05 * np.log2(n_real / 500)
-        plan = [("real", None, 0.0), ("real+heavy-aug", None, 0.008), ("synthetic", 4, -0.14)]
-        for ratio in ratios:
-            plan += [("real+synthetic", ratio, helps * min(1, ratio) + 0.005)]
-            plan += [("real+replay", ratio, 0.005)] if replay else []
-        for arm, ratio, shift in plan:
-            arms.append(_arm(arm, ratio, n_real, base + shift, classes, tones))
-            for against in ("real", "real+replay") if replay else ("real",):
-                if arm == against or (against == "real+replay" and arm in ("real", "real+replay", "real+heavy-aug")):
-                    continue
-                less = shift - (0.005 if against == "real+replay" else 0)
-                name = arms[-1]["arm"]
-                for score, part in (("balanced_accuracy", 1), ("macro_auroc", 0.5)):
-                    row = {"n_real": n_real, "arm": name, "against": against, "ratio": ratio, "score": score}
-                    differences.append({**row, "difference": spread(less * part, 0.016)})
-                    for fst in tones if ratio == 1 else ():
-                        told = figure(None, n=12) if fst == "5-6" else spread(less * part, 0.03, 200)
-                        differences.append({**row, "difference": told, "fst": fst})
+        others = (("real", None, 0.0), ("real+heavy-aug", None, 0.008), ("synthetic", max(ratios), -0.14))
+        for kind, ratio, shift in (*others, *doses):
+            arm = _arm(kind, ratio, n_real, base + shift, classes)
+            arms.append(arm)
+            controls = [f"real+replay@{ratio:g}"] if replay and kind in ("real+synthetic", "synthetic") else []
+            differences += _differences(arm, shift, controls) if kind != "real" else []
             for seed in range(2):
-                name = f"n{n_real}_{arms[-1]['arm']}_seed{seed}"
-                runs.append({"n_real": n_real, "arm": arms[-1]["arm"], "ratio": ratio, "seed": seed, "name": name,
-                             "seconds": 61.5, "file": f"runs/{name}.npz"})  # fmt: skip
+                name = f"n{n_real}_{arm['arm']}_seed{seed}"
+                row = {"n_real": n_real, "arm": arm["arm"], "ratio": ratio, "seed": seed, "name": name, "seconds": 61.5}
+                runs.append({**row, "file": f"runs/{name}.npz"})
                 if predictions:
-                    sharp = 2.0 + 8 * shift + 0.3 * np.log2(n_real / 500)
-                    logits = rng.normal(size=(len(labels), len(classes))) + sharp * np.eye(len(classes))[labels]
-                    preds = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-                    (folder / "runs").mkdir(parents=True, exist_ok=True)
-                    np.savez(folder / "runs" / f"{name}.npz", preds=preds.astype(np.float32))
+                    _predict(folder, name, labels, classes, 2 + 8 * shift + 0.3 * np.log2(n_real / 500), rng)
     if predictions:
         np.savez(folder / "runs" / "test.npz", labels=labels, classes=np.array(classes))
+    points = [{"ratio": ratio} for ratio in ratios]
     figures = {
         "arms": arms,
         "differences": differences,
+        "judged": [],
+        "comparisons": len(differences),
         "curves": {
-            "dose": [{"n_real": n, "score": "balanced_accuracy", "saturation": 1} for n in sizes] if replay else []
+            "dose": [{"n_real": n, "score": SCORES[0], "points": points, "best": 4, "saturation": 1} for n in sizes],
+            "size": [],
         },
+        "test": {"classes": dict.fromkeys(classes, 180), "fst": {"1": 200, "3": 200, "6": 12, "None": 4}},
         "runs": runs,
     }
-    context = {**CONTEXT, "options": {"task": "classification", "score": "balanced_accuracy", "seeds": 5}}
-    return write_result(folder, "gain", figures, protocol="Equal doses.", context=context)
+    options = {"task": "classification", "score": "balanced_accuracy", "seeds": 5, "level": 0.95}
+    return write_result(folder, "gain", figures, protocol="Equal doses.", context={**CONTEXT, "options": options})

@@ -1,17 +1,15 @@
-"""Differences between arms: which there are, what they show, and the answers made of them."""
+"""Differences between arms: which there are, and what each shows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .arms import REPLAYS, Arm, arm_of
-from .names import LOWER_IS_BETTER, score_name, tone_name
-from .read import Result
-from .tables import figure_cell, table, text_cell
-from .text import finite, interval_of, number, value_of
-from .verdict import Answer
+from .names import LOWER_IS_BETTER
+from .read import Result, mapping
+from .text import finite, interval_of, value_of
 
 _HEADLINES = ("balanced_accuracy", "macro_auroc", "dice")
 _SYNTHETIC = ("real+synthetic", "synthetic")
@@ -25,9 +23,10 @@ class Difference:
         arm: the arm.
         against: what it is compared with.
         score: name of the score.
-        n_real: real images that both were trained on.
-        fst: skin type or band of types; None for all images.
+        n_real: real images that both may see.
+        fst: skin type; None for all images.
         figure: the difference with its interval.
+        verdict: what the result file says of it; "" where it says nothing.
     """
 
     arm: Arm
@@ -36,6 +35,7 @@ class Difference:
     n_real: Any
     fst: Any
     figure: Mapping[str, Any]
+    verdict: str = ""
 
     @property
     def side(self) -> str:
@@ -46,16 +46,28 @@ class Difference:
         low, high = (-ends[1], -ends[0]) if self.score in LOWER_IS_BETTER else ends
         return "better" if low > 0 else "worse" if high < 0 else "even"
 
+    @property
+    def cell(self) -> tuple[Any, ...]:
+        """What is compared, whatever it is compared with."""
+        return self.n_real, self.arm, self.fst
+
 
 def differences(result: Result) -> list[Difference]:
-    """All differences of a result, those by skin type behind those over all images."""
+    """All differences of a result."""
     found = []
     for row in result.rows("differences"):
-        fst = next((row[key] for key in ("fst", "tone", "band") if row.get(key) is not None), None)
-        figure = row.get("difference")
-        figure = figure if isinstance(figure, Mapping) else {"value": finite(figure)}
-        against = arm_of({"arm": row.get("against"), "ratio": row.get("ratio")})
-        found.append(Difference(arm_of(row), against, str(row.get("score")), row.get("n_real"), fst, figure))
+        told = row.get("difference")
+        found.append(
+            Difference(
+                arm_of(row),
+                arm_of({"arm": row.get("against"), "ratio": row.get("ratio")}),
+                str(row.get("score")),
+                row.get("n_real"),
+                row.get("fst"),
+                told if isinstance(told, Mapping) else {"value": finite(told)},
+                str(row.get("verdict") or ""),
+            )
+        )
     return found
 
 
@@ -65,97 +77,30 @@ def against_replay(found: Sequence[Difference]) -> list[Difference]:
 
 
 def has_replay(result: Result) -> bool:
-    """Whether there is anything to say about a gain: some synthetic dose was compared with replay."""
+    """Whether some synthetic dose was compared with replay; without that nothing is called a gain."""
     return bool(against_replay(differences(result)))
 
 
+def place(one: Difference) -> tuple[Any, ...]:
+    """Sorts differences: by real images, skin type, arm, control."""
+    return finite(one.n_real) or 0, str(one.fst or ""), one.arm.rank, one.against.rank
+
+
+def joint_side(found: Sequence[Difference]) -> str:
+    """What an arm shows against all its controls together: it is better only if it is better than each."""
+    sides = [one.side for one in found]
+    return next((side for side in ("open", "worse", "even") if side in sides), "better")
+
+
 def headline_scores(result: Result) -> list[str]:
-    """The judged score and after it the other scores that are drawn, as far as the result has them."""
-    judged = result.part("context", "options", "score")
+    """The score that was named beforehand and after it the others that are drawn, as far as the result has them."""
+    named = result.part("context", "options", "score")
     known = {one.score for one in differences(result)}
-    known |= {score for arm in result.rows("arms") for score in arm.get("scores") or ()}
-    return [score for score in dict.fromkeys([judged, *_HEADLINES]) if score in known]
+    known |= {score for arm in result.rows("arms") for score in mapping(arm.get("scores"))}
+    return [score for score in dict.fromkeys([named, *_HEADLINES]) if score in known]
 
 
-def gain_answers(results: Sequence[Result], missing: str) -> list[Answer]:
-    """Whether synthetic images help, and whom."""
-    if not results:
-        return [Answer("Do they help a classifier?", "Not measured", "open", [missing], "helps")]
-    return [
-        replace(answer, question=f"{answer.question} {result.name if len(results) > 1 else ''}".strip())
-        for result in results
-        for answer in (_overall(result), _by_tone(result))
-    ]
-
-
-def _overall(result: Result) -> Answer:
-    network = "segmenter" if result.part("context", "options", "task") == "segmentation" else "classifier"
-    question = f"Do they help a {network}?"
-    judged, score = _judged(result, [one for one in against_replay(differences(result)) if one.fst is None])
-    doses = [one for one in judged if one.arm.kind == "real+synthetic"]
-    if not doses:
-        why = "No arm repeats real images in the same dose (replay), so more data cannot be told from synthetic data."
-        return Answer(question, "Cannot be said", "open", [why], "helps")
-    word, mark = _count_word([one.side for one in doses], "comparisons")
-    lines = [
-        f"Difference in {score_name(score)} to an equal dose of repeated real images (replay), with its 95 % interval."
-    ]
-    return Answer(question, word, mark, lines + _caution(doses), "helps", _grid(judged, _size_name, "real images"))
-
-
-def _by_tone(result: Result) -> Answer:
-    question = "For whom, by skin tone?"
-    judged, score = _judged(result, [one for one in against_replay(differences(result)) if one.fst is not None])
-    doses = [one for one in judged if one.arm.kind == "real+synthetic"]
-    if not doses:
-        return Answer(question, "Not measured", "open", [], "helps")
-    known = [one.side for one in doses if one.side != "open"]
-    word, mark = _count_word(known, "comparisons")
-    lines = [f"Difference in {score_name(score)} to replay, by skin type of the test images, with its 95 % interval."]
-    return Answer(question, word, mark, lines + _caution(doses), "helps", _grid(judged, _tone_size_name, "skin type"))
-
-
-def _judged(result: Result, found: Sequence[Difference]) -> tuple[list[Difference], str]:
-    """The differences in the first headline score that there are any of."""
-    known = {one.score for one in found}
-    score = next((name for name in headline_scores(result) if name in known), next(iter(sorted(known)), ""))
-    return [one for one in found if one.score == score], score
-
-
-def _caution(doses: Sequence[Difference]) -> list[str]:
-    return [f"{len(doses)} comparisons; the intervals are not corrected for their number."] if len(doses) > 1 else []
-
-
-def _size_name(one: Difference) -> str:
-    return number(one.n_real)
-
-
-def _tone_size_name(one: Difference) -> str:
-    sized = f", {number(one.n_real)} real images" if finite(one.n_real) is not None else ""
-    return f"{tone_name(one.fst)}{sized}"
-
-
-def _grid(judged: Sequence[Difference], name: Callable[[Difference], str], head: str) -> str:
-    """A table: real images or skin types down, arms across."""
-    columns = list(dict.fromkeys((one.arm, one.against.kind) for one in sorted(judged, key=lambda one: one.arm.rank)))
-    cells = {(name(one), one.arm, one.against.kind): one.figure for one in judged}
-    lines = [
-        [text_cell(row, head=True), *(figure_cell(cells.get((row, *column)), signed=True) for column in columns)]
-        for row in dict.fromkeys(map(name, judged))
-    ]
-    matched = {kind: " (same class counts)" if kind == REPLAYS[1] else "" for _, kind in columns}
-    return table("", [head, *(f"{arm.short}{matched[kind]}" for arm, kind in columns)], lines)
-
-
-def _count_word(sides: Sequence[str], what: str) -> tuple[str, str]:
-    """The answer of several differences, and its mark."""
-    better, worse, known = sides.count("better"), sides.count("worse"), len(sides) - sides.count("open")
-    if not known:
-        return "Cannot be said: too few images, or no interval", "open"
-    if better and worse:
-        return f"Mixed: better in {better}, worse in {worse} of {known} {what}", "open"
-    if better:
-        return ("Yes" if better == known else f"Yes, in {better} of {known} {what}"), "good"
-    if worse:
-        return ("No, they harm" if worse == known else f"No; they harm in {worse} of {known} {what}"), "bad"
-    return "No gain over replay is shown", "even"
+def level_text(result: Result) -> str:
+    """The level of the intervals of an experiment: "95 %"."""
+    level = finite(result.part("context", "options", "level"))
+    return f"{100 * (0.95 if level is None else level):g} %"

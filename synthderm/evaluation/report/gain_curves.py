@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .arms import Arm, arm_of
-from .differences import headline_scores
+from .differences import headline_scores, level_text
 from .drawing import VARIABLES
 from .layout import panel, row
 from .names import score_name, short_class_name
@@ -20,8 +20,6 @@ from .text import finite, number, safe, value_of
 _DOSED = ("real+synthetic", "real+replay", "real+replay-matched")
 _STYLES = {"real": "-", "real+synthetic": "-", "real+replay": (0, (5, 2)), "synthetic": (0, (1, 1.4))}
 _GRID = 101
-_DOSE_NOTE = "At 0 there are real images only. Bands: 95 % interval of the score itself, not of a difference."
-_SIZE_NOTE = "Bands: 95 % interval of the score itself, not of a difference."
 
 
 @dataclass(frozen=True)
@@ -41,14 +39,17 @@ def _points(result: Result) -> list[_Point]:
 def curve_panels(result: Result) -> list[str]:
     """Score over dose at each number of real images, and over real images at a dose near one to one."""
     points, scores = _points(result), headline_scores(result)[:2]
+    note = f"Bands: {level_text(result)} interval of the score itself, not of a difference."
     sizes = sorted({point.n_real for point in points if finite(point.n_real) is not None}) or [None]
     dose = [row(_dose(result, [p for p in points if p.n_real == n], score, n) for n in sizes) for score in scores]
     size = row(_size(points, score) for score in scores) if len(sizes) > 1 else ""
     typical = typical_arms(point.arm for point in points)
     dosed = legend((arm for arm in typical if arm.kind in _DOSED), dosed=False) if any(dose) else ""
     return [
-        panel("How much synthetic data?", dosed, *dose, note=_DOSE_NOTE, wide=True) if any(dose) else "",
-        panel("How much real data?", legend(typical), size, note=_SIZE_NOTE, wide=True) if size else "",
+        panel("How much synthetic data?", dosed, *dose, note=f"At 0 there are real images only. {note}", wide=True)
+        if any(dose)
+        else "",
+        panel("How much real data?", legend(typical), size, note=note, wide=True) if size else "",
     ]
 
 
@@ -82,11 +83,12 @@ def _series(arm: Arm, points: Sequence[tuple[float, Any]], name: str) -> Series:
 
 
 def _saturation(result: Result, score: str, n_real: Any) -> tuple[float, str] | None:
-    """The dose at which the curve levels off, as the result says."""
+    """The least dose from which on no more is shown, as the result says; None where that is the largest."""
     for curve in mappings(result.figures("curves").get("dose")):
         if curve.get("score", score) == score and curve.get("n_real", n_real) == n_real:
             at = value_of(curve.get("saturation"))
-            if at is not None:
+            doses = [finite(point.get("ratio")) or 0.0 for point in mappings(curve.get("points"))]
+            if at is not None and at < max(doses, default=0.0):
                 return at, f"levels off at {at:g}:1"
     return None
 

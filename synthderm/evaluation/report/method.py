@@ -8,11 +8,10 @@ from typing import Any
 from .layout import panel, panels
 from .pictures import data_uri
 from .read import Result, mapping
-from .tables import count_cell, listing, table, text_cell
+from .tables import listing, table, text_cell
 from .text import plain, safe
 
 _TITLES = {"gain": "Training experiment", "quality": "Quality", "audit": "Audit"}
-_SET_COLUMNS = ("name", "path", "digest", "n")
 
 
 def result_title(result: Result) -> str:
@@ -26,11 +25,7 @@ def method_part(result: Result) -> str:
     sets = context.pop("sets", None)
     command = context.pop("command", None)
     protocol = result.part("protocol")
-    rest = "".join(
-        panel(plain(name).replace("_", " "), listing(value))
-        for name, value in context.items()
-        if value not in (None, {}, [])
-    )
+    rest = [panel(_title(name), listing(value)) for name, value in context.items() if value not in (None, {}, [])]
     more = {
         name: value
         for name, value in result.body.items()
@@ -40,31 +35,37 @@ def method_part(result: Result) -> str:
         f"<h3 class='run'>{safe(result_title(result))}</h3>"
         + (f"<p>{safe(protocol)}</p>" if isinstance(protocol, str) else listing(protocol) if protocol else "")
         + (f'<pre class="command">{safe(_command(command))}</pre>' if command else "")
-        + _sets_table(sets)
-        + panels([rest, panel("the file", listing(more))])
+        + panels([_sets_panel(sets), *rest, panel("File", listing(more))])
     )
+
+
+def _title(name: Any) -> str:
+    text = plain(name).replace("_", " ")
+    return text[:1].upper() + text[1:]
 
 
 def _command(command: Any) -> str:
     return " ".join(map(str, command)) if isinstance(command, (list, tuple)) else str(command)
 
 
-def _sets_table(sets: Any) -> str:
-    if not isinstance(sets, Mapping):
-        return ""
-    described = {role: value if isinstance(value, Mapping) else {"name": value} for role, value in sets.items()}
-    names = [name for name in _SET_COLUMNS if any(name in value for value in described.values())]
-    names += [name for value in described.values() for name in value if name not in names]
-    names = list(dict.fromkeys(names))
+def _sets_panel(sets: Any) -> str:
+    """The sets side by side: names, digests, counts."""
+    described = {
+        role: value if isinstance(value, Mapping) else {"name": value} for role, value in mapping(sets).items()
+    }
+    names = dict.fromkeys(name for value in described.values() for name in value)
     lines = [
-        [text_cell(role, head=True), *(_set_cell(value.get(name)) for name in names)]
-        for role, value in described.items()
+        [
+            text_cell(plain(name).replace("_", " "), head=True),
+            *(_set_cell(value.get(name)) for value in described.values()),
+        ]
+        for name in names
     ]
-    return panel("Image sets", table("Sets, their digests and sizes", ["set", *names], lines), wide=True)
+    return panel("Image sets", table("", ["", *described], lines, label="Image sets"), wide=True)
 
 
 def _set_cell(value: Any) -> str:
-    return count_cell(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else text_cell(value)
+    return f'<td class="text wrapped">{safe(value)}</td>'
 
 
 def raw_part(results: Sequence[Result]) -> str:

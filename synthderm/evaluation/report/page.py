@@ -13,7 +13,7 @@ from synthderm.core import InputError
 from synthderm.data import write_atomic
 
 from . import audit, gain, quality
-from .differences import gain_answers
+from .gain_answers import gain_answers
 from .layout import section
 from .method import method_part, raw_part
 from .read import KINDS, Result, find_results

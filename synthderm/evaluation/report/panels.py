@@ -40,7 +40,7 @@ def other_panels(result: Result, known: Sequence[str]) -> list[str]:
     """What a result holds beside the parts that have a panel of their own."""
     return [
         panel(
-            plain(name).replace("_", " "),
+            _title(name),
             figure_listing(value if isinstance(value, Mapping) and "value" not in value else {name: value}),
         )
         for name, value in result.figures().items()

@@ -46,7 +46,7 @@ def count_cell(value: Any) -> str:
     return f"<td>{number(value) if finite(value) is not None else safe(value)}</td>"
 
 
-def table(caption: str, head: Sequence[str], lines: Iterable[Sequence[str]], note: str = "") -> str:
+def table(caption: str, head: Sequence[str], lines: Iterable[Sequence[str]], note: str = "", *, label: str = "") -> str:
     """A table that scrolls inside its own box; "" without lines.
 
     Args:
@@ -54,6 +54,7 @@ def table(caption: str, head: Sequence[str], lines: Iterable[Sequence[str]], not
         head: names of the columns, plain text.
         lines: cells made by :func:`figure_cell`, :func:`text_cell`, :func:`count_cell`.
         note: a sentence under the table, plain text.
+        label: what it shows, for people who do not see it, where there is no caption.
     """
     lines = [list(line) for line in lines]
     if not lines:
@@ -64,7 +65,7 @@ def table(caption: str, head: Sequence[str], lines: Iterable[Sequence[str]], not
         f'<th scope="col"{_LEFT if is_text else ""}>{safe(name)}</th>' for name, is_text in zip(head, left, strict=True)
     )
     below = f'<p class="quiet">{safe(note)}</p>' if note else ""
-    box = f'<div class="scroll" tabindex="0" role="region" aria-label="{safe(caption or head[0])}">'
+    box = f'<div class="scroll" tabindex="0" role="region" aria-label="{safe(caption or label)}">'
     title = f"<caption>{safe(caption)}</caption>" if caption else ""
     return f"{box}<table>{title}<thead><tr>{names}</tr></thead><tbody>{body}</tbody></table></div>{below}"
 
