@@ -208,6 +208,7 @@ def save_checkpoint(
         if value.is_floating_point()
     }
     save_file(state, str(target / WEIGHTS))
+    (target / WEIGHTS).chmod(0o644)
     record = {
         "name": name,
         "kind": kind,
