@@ -36,6 +36,8 @@ def settings(args: argparse.Namespace) -> GainConfig:
         arms, own = ("real", "real+replay", "real+synthetic", "synthetic"), {"n_real": (100, 400), "validation": 0.0}
     else:
         arms, own = ("real", "real+replay", "real+synthetic", "synthetic", "real+heavy-aug"), {"n_real": (500, 2500)}
+    if args.arms:
+        arms = tuple(args.arms.split(","))
     given = {"n_real": args.n_real, "steps": args.steps, "size": args.size, "ratios": args.ratios}
     return GainConfig(
         task="segmentation" if args.segmentation else "classification",
@@ -65,6 +67,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="where finished runs and simulated images are kept")
     parser.add_argument("--segmentation", action="store_true", help="the segmenter instead of the classifier")
     parser.add_argument("--n-real", type=lambda text: tuple(map(int, text.split(","))), help="real images, 500,2500")
+    parser.add_argument("--arms", help="kinds of arms with commas between them; all by default")
     parser.add_argument("--ratios", type=lambda text: tuple(map(float, text.split(","))), help="doses, 1 by default")
     parser.add_argument("--per-class", type=int, default=300, help="simulated images of each class")
     parser.add_argument("--seeds", type=int, default=5)
