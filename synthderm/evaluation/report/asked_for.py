@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .drawing import MIXED, REAL
-from .layout import panel
+from .layout import panel, side
 from .names import class_name, in_order, named_classes, network_name, score_name, short_class_name, tone_name
 from .panels import figure_listing
 from .plots import Series, dot_rows
@@ -20,12 +20,12 @@ _SIDES = {"synthetic": "synthetic", "real": "real", "real_held_out": "real, val 
 def fidelity_panel(fidelity: Mapping[str, Any]) -> str:
     """Shares of images that a classifier recognises as their class, synthetic beside real."""
     sides = {title: mapping(fidelity.get(key)) for key, title in _SIDES.items() if fidelity.get(key)}
-    names = in_order(name for side in sides.values() for name in side)
+    names = in_order(name for shares in sides.values() for name in shares)
     if not names:
         return panel("Is the requested class in the image?", figure_listing(fidelity)) if fidelity else ""
     macro = mapping(fidelity.get("macro"))
     lines = [
-        [text_cell(class_name(name), head=True), *(figure_cell(side.get(name)) for side in sides.values())]
+        [text_cell(class_name(name), head=True), *(figure_cell(shares.get(name)) for shares in sides.values())]
         for name in names
     ]
     lines += [
@@ -45,9 +45,9 @@ def fidelity_panel(fidelity: Mapping[str, Any]) -> str:
     )
     return panel(
         "Is the requested class in the image?",
-        drawing,
-        table("Share recognised as the requested class", ["class", *sides], lines),
+        side(drawing, table("Share recognised as the requested class", ["class", *sides], lines)),
         _left_out(fidelity.get("left_out")),
+        wide=True,
         note=f"Classifier, trained on real images only: {network}. {_sentence(fidelity.get('note'))}",
     )
 
@@ -76,7 +76,7 @@ def confusion_panel(fidelity: Mapping[str, Any]) -> str:
             ("confusion_real", "Real images by class", "true class"),
         )
     ]
-    return panel("What the classifier sees", *tables, wide=True)
+    return panel("What the classifier sees", side(*tables), wide=True)
 
 
 def tone_panel(tone: Mapping[str, Any]) -> str:
@@ -96,9 +96,12 @@ def tone_panel(tone: Mapping[str, Any]) -> str:
     return panel(
         "Requested against measured skin tone",
         said,
-        heat_table("Images by tone", tone.get("confusion"), "measured type", "requested"),
-        *groups,
-        figure_listing(rest),
+        side(
+            heat_table("Images by tone", tone.get("confusion"), "measured type", "requested"),
+            *groups,
+            f"<div>{figure_listing(rest)}</div>" if rest else "",
+        ),
+        wide=True,
         note="Type: a band of the individual typology angle (ITA) measured on healthy skin; a proxy of the "
         "Fitzpatrick type, which is found by asking a person.",
     )
@@ -118,24 +121,27 @@ def mask_panel(masks: Mapping[str, Any]) -> str:
     lines = [
         [
             text_cell(score_name(key) + (unit if "contrast" in key else ""), head=True),
-            *(figure_cell(value.get(side)) for side in ("synthetic", "real")),
+            *(figure_cell(value.get(role), None) for role in ("synthetic", "real")),
         ]
         for key, value in both.items()
     ]
-    toned = [
+    by_class = [
         [
             text_cell(class_name(name), head=True),
-            *(figure_cell(mapping(value).get(name)) for value in classes.values()),
+            *(figure_cell(mapping(value).get(name), None) for value in classes.values()),
         ]
         for name in in_order(name for value in classes.values() for name in value)
     ]
     return panel(
         "Do the masks fit?",
-        table("Mean over images", ["", "synthetic", "real"], lines),
-        table(
-            "Synthetic images by class",
-            ["class", *(score_name(key.removesuffix("_per_class")) for key in classes)],
-            toned,
+        side(
+            table("Mean over images", ["", "synthetic", "real"], lines),
+            table(
+                "Synthetic images by class",
+                ["class", *(score_name(key.removesuffix("_per_class")) for key in classes)],
+                by_class,
+            ),
+            f"<div>{figure_listing(rest)}</div>" if rest else "",
         ),
-        figure_listing(rest),
+        wide=True,
     )

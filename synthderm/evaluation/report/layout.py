@@ -36,6 +36,12 @@ def row(parts: Iterable[str], *, narrow: bool = False) -> str:
     return f'<div class="row{" narrow" if narrow else ""}">{body}</div>' if body else ""
 
 
+def side(*parts: str) -> str:
+    """Tables and drawings side by side where there is room, under each other where not; "" without any."""
+    body = "".join(parts)
+    return f'<div class="side">{body}</div>' if body else ""
+
+
 def folded(summary: str, *parts: str) -> str:
     """What is shown when asked for; "" where all its parts are empty."""
     body = "".join(parts)

@@ -7,7 +7,7 @@ from typing import Any
 
 from .asked_for import confusion_panel, fidelity_panel, mask_panel, tone_panel
 from .drawing import MIXED, REAL
-from .layout import panel, panels, row
+from .layout import folded, panel, panels, row
 from .names import (
     scope_name,
 )
@@ -53,9 +53,24 @@ def quality_part(result: Result) -> str:
     )
 
 
+def _is_cell(line: Mapping[str, Any]) -> bool:
+    """Whether a line is about the images of one class and one skin type."""
+    return line.get("diagnosis") is not None and line.get("fst") is not None
+
+
 def _drawn(distances: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The lines that a drawing has room for: the set and its classes and tones, not each cell of both."""
-    return [line for line in distances if line.get("diagnosis") is None or line.get("fst") is None]
+    """The lines to draw: the set, its classes and its types, as far as anything was measured."""
+    keys = [*_DISTANCES, *_SHARES]
+    return [
+        line for line in distances if not _is_cell(line) and any(value_of(line.get(key)) is not None for key in keys)
+    ]
+
+
+def _not_drawn(distances: Sequence[Mapping[str, Any]]) -> str:
+    """Names of the classes and types that are not drawn, as a sentence."""
+    drawn = _drawn(distances)
+    names = [scope_name(line, short=True) for line in distances if not _is_cell(line) and line not in drawn]
+    return f" Insufficient: {', '.join(names)}." if names else ""
 
 
 def _distance_panel(distances: Sequence[Mapping[str, Any]]) -> str:
@@ -74,7 +89,9 @@ def _distance_panel(distances: Sequence[Mapping[str, Any]]) -> str:
                     names, kept, f"{title} of {', '.join(names)}, beside its floor", x=f"{title} (lower is closer)"
                 )
             )
-    return panel("Distance to the real images", row(parts), note="Bars: 95 % interval.", wide=len(parts) > 1)
+    return panel(
+        "Distance to the real images", row(parts), note=f"Bars: 95 % interval.{_not_drawn(distances)}", wide=True
+    )
 
 
 def _share_panel(distances: Sequence[Mapping[str, Any]]) -> str:
@@ -89,29 +106,39 @@ def _share_panel(distances: Sequence[Mapping[str, Any]]) -> str:
         kept = [one for one in series if any(value_of(figure) is not None for figure in one.figures)]
         limits = (-0.03, 1.03) if key != "density" else None
         parts.append(dot_rows(names, kept, f"{title} of {', '.join(names)}", x=title, limits=limits) if kept else "")
-    note = "; ".join(_MEANINGS.values()) + "."
+    note = f"{'; '.join(_MEANINGS.values())}.{_not_drawn(distances)}"
     return panel("Fidelity and diversity", row(parts[:2]), row(parts[2:]), note=note[0].upper() + note[1:], wide=True)
 
 
 def _distance_tables(distances: Sequence[Mapping[str, Any]]) -> str:
-    columns = {**_DISTANCES, **_SHARES}
+    """Every figure of every line; those of a class within a type folded."""
     shown = [
         (key, name)
-        for stem, title in columns.items()
+        for stem, title in {**_DISTANCES, **_SHARES}.items()
         for key, name in ((stem, title), (f"{stem}_floor", f"floor of {title}"))
         if any(line.get(key) is not None for line in distances)
     ]
-    lines = [
+    cells = [line for line in distances if _is_cell(line)]
+    return panel(
+        "All distances",
+        _distance_table([line for line in distances if not _is_cell(line)], shown),
+        folded(f"{len(cells)} cells of class and skin type", _distance_table(cells, shown)),
+        wide=True,
+    )
+
+
+def _distance_table(lines: Sequence[Mapping[str, Any]], shown: Sequence[tuple[str, str]]) -> str:
+    rows = [
         [
             text_cell(scope_name(line), head=True),
             count_cell(line.get("n")),
             count_cell(line.get("n_real")),
             *(figure_cell(line.get(key), None if key.startswith(("fid", "kid")) else 3) for key, _ in shown),
         ]
-        for line in distances
+        for line in lines
     ]
     head = ["images", "n synthetic", "n real", *(name for _, name in shown)]
-    return panel("All distances", table("Value, 95 % interval, n", head, lines), wide=True)
+    return table("Value, 95 % interval, n", head, rows)
 
 
 def quality_answers(results: Sequence[Result]) -> list[Answer]:
