@@ -10,7 +10,7 @@ from .differences import Difference, differences, has_replay, headline_scores, l
 from .gain_answers import sized
 from .gain_curves import curve_panels, prediction_panels, typical_arms
 from .gain_tables import group_panel, long_tables, score_panel, test_panel, tone_class_panel
-from .layout import panel, panels, row
+from .layout import panel, panels, row, rows
 from .names import LOWER_IS_BETTER, score_name, short_class_name, tone_name
 from .panels import other_panels, picture_panel
 from .plots import Series, dot_rows
@@ -73,19 +73,19 @@ def _replay_panel(result: Result, found: Sequence[Difference]) -> str:
 def _forest_panel(title: str, result: Result, found: Sequence[Difference], note: str) -> str:
     """Drawings of the headline scores over all images, and of the first by skin type; one for each training size."""
     scores = headline_scores(result)
-    whole = [_forest_rows([one for one in found if one.score == score and one.fst is None]) for score in scores]
+    whole = [_forests([one for one in found if one.score == score and one.fst is None]) for score in scores]
     typical = typical_arms(one.arm for one in found)
     toned = [one for one in found if one.score in scores[:1] and one.fst is not None and one.arm in typical]
     dose = next((f" of {arm.ratio:g}:1" for arm in typical if arm.ratio), "")
-    told = f"<h4>By skin type, at the dose{dose}</h4>{_forest_rows(toned)}" if toned else ""
-    return panel(title, *whole, told, note=f"{note} Bars: {level_text(result)} interval.", wide=True)
+    told = f"<h4>By skin type, at the dose{dose}</h4>{row(_forests(toned))}" if toned else ""
+    return panel(title, *rows(whole), told, note=f"{note} Bars: {level_text(result)} interval.", wide=True)
 
 
-def _forest_rows(found: Sequence[Difference]) -> str:
+def _forests(found: Sequence[Difference]) -> list[str]:
     """One drawing for each number of real images, on the same axis."""
     sizes = sorted({one.n_real for one in found}, key=lambda n: finite(n) or 0)
     limits = _limits([one.figure for one in found])
-    return row(_forest([one for one in found if one.n_real == n], limits) for n in sizes)
+    return [_forest([one for one in found if one.n_real == n], limits) for n in sizes]
 
 
 def _limits(figures: Sequence[Any]) -> tuple[float, float] | None:

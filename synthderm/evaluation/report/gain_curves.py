@@ -10,7 +10,7 @@ from typing import Any
 from .arms import Arm, arm_of
 from .differences import headline_scores, level_text
 from .drawing import VARIABLES
-from .layout import panel, row
+from .layout import panel, row, rows
 from .names import score_name, short_class_name
 from .plots import Series, curves, square
 from .predictions import Predictions, calibration, read_predictions, roc
@@ -41,7 +41,7 @@ def curve_panels(result: Result) -> list[str]:
     points, scores = _points(result), headline_scores(result)[:2]
     note = f"Bands: {level_text(result)} interval of the score itself, not of a difference."
     sizes = sorted({point.n_real for point in points if finite(point.n_real) is not None}) or [None]
-    dose = [row(_dose(result, [p for p in points if p.n_real == n], score, n) for n in sizes) for score in scores]
+    dose = rows([_dose(result, [p for p in points if p.n_real == n], score, n) for n in sizes] for score in scores)
     size = row(_size(points, score) for score in scores) if len(sizes) > 1 else ""
     typical = typical_arms(point.arm for point in points)
     dosed = legend((arm for arm in typical if arm.kind in _DOSED), dosed=False) if any(dose) else ""

@@ -37,7 +37,7 @@ def score_panel(result: Result) -> str:
     scores = dict.fromkeys(score for line in lines for score in mapping(line.get("scores")))
     counts = {
         key: name
-        for key, name in {"n_train": "trained on, real", "n_added": "added", "n_pool": "trained on, all"}.items()
+        for key, name in {"n_train": "real, for training", "n_added": "added", "n_pool": "with the dose"}.items()
         if any(key in line for line in lines)
     }
     tables = [

@@ -36,6 +36,14 @@ def row(parts: Iterable[str], *, narrow: bool = False) -> str:
     return f'<div class="row{" narrow" if narrow else ""}">{body}</div>' if body else ""
 
 
+def rows(lines: Iterable[Sequence[str]]) -> list[str]:
+    """Rows of drawings, one for each line; lines of a single drawing share one row."""
+    lines = [[part for part in line if part] for line in lines]
+    if all(len(line) < 2 for line in lines):
+        lines = [[part for line in lines for part in line]]
+    return [row(line) for line in lines if line]
+
+
 def side(*parts: str) -> str:
     """Tables and drawings side by side where there is room, under each other where not; "" without any."""
     body = "".join(parts)

@@ -12,7 +12,8 @@ from .text import finite, interval_of, value_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_ROW, _FRAME, _LABEL = 21, 64, 28
+_ROW, _FRAME = 21, 64
+_LABEL, _TITLE = 28, 34
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def dot_rows(
         tidy(axes, grid="x", x=x)
         axes.tick_params(axis="y", length=0)
         if title:
-            axes.set_title(label(title), loc="left", fontsize=11)
+            axes.set_title(label(title, _TITLE), loc="left", fontsize=11)
         if len(series) > 1:
             legend_above(axes, columns=2)
 
@@ -266,10 +267,10 @@ def square(
         for name, xs, ys, colour, style in series:
             look = {"marker": style, "markersize": 4.5} if markers else {"linestyle": style}
             axes.plot(xs, ys, color=colour, linewidth=1.6, label=name, **look)
-        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal", title=label(title))
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal", title=label(title, _TITLE))
         axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
         axes.set_yticks((0, 0.5, 1), ("0", "0.5", "1"))
-        axes.title.set_fontsize(11)
+        axes.title.set_fontsize(10.5)
         tidy(axes, x=x, y=y)
 
     return draw(paint, alt, width=width, height=width + 12)

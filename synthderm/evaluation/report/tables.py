@@ -60,7 +60,7 @@ def table(caption: str, head: Sequence[str], lines: Iterable[Sequence[str]], not
     if not lines:
         return ""
     body = "".join(f"<tr>{''.join(line)}</tr>" for line in lines)
-    left = [cell.startswith('<td class="text"') for cell in lines[0]]
+    left = [cell.startswith('<td class="text') for cell in lines[0]]
     names = "".join(
         f'<th scope="col"{_LEFT if is_text else ""}>{safe(name)}</th>' for name, is_text in zip(head, left, strict=True)
     )

@@ -28,7 +28,7 @@ def plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return number(value)
+        return f"{value:.6g}" if math.isfinite(value) else NONE
     if isinstance(value, Mapping):
         return ", ".join(f"{plain(name)}: {plain(inner)}" for name, inner in value.items()) or "none"
     if isinstance(value, (list, tuple)):
