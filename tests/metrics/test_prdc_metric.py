@@ -1,0 +1,42 @@
+import pytest
+import torch
+from feature_images import MeanColours, images
+
+from synthderm.core import InputError
+from synthderm.functional.neighbours import prdc
+from synthderm.metrics import PRDC
+
+
+def test_the_shell_gives_the_function_of_the_features():
+    real, synthetic = images(50, 0), images(40, 1, 0, 250)
+    metric = PRDC(MeanColours(), k=3)
+    for is_real, x in ((True, real), (False, synthetic)):
+        for part in x.split(9):
+            metric.update(part, real=is_real)
+    expected = prdc(MeanColours()(real), MeanColours()(synthetic), 3)
+    got = {name: value.item() for name, value in metric.compute().items()}
+    assert got == pytest.approx(expected)
+    assert list(got) == ["precision", "recall", "density", "coverage"]
+    assert all(value.dtype == torch.float64 for value in metric.compute().values())
+    assert PRDC.higher_is_better
+
+
+def test_real_and_synthetic_are_not_mixed_up():
+    """One point repeated with little noise: precise, without recall."""
+    rng = torch.Generator().manual_seed(0)
+    metric = PRDC(4)
+    metric.update_features(torch.randn(200, 4, generator=rng), real=True)
+    metric.update_features(0.05 * torch.randn(100, 4, generator=rng), real=False)
+    got = metric.compute()
+    assert got["precision"] == 1
+    assert got["recall"] < 0.05
+
+
+def test_too_few_images_are_refused():
+    metric = PRDC(2)
+    metric.update_features(torch.rand(40, 2), real=True)
+    with pytest.raises(InputError, match="at least 1 rows of synthetic features, got 0"):
+        metric.compute()
+    metric.update_features(torch.rand(29, 2), real=False)
+    with pytest.raises(InputError, match="at least 30"):
+        metric.compute()
