@@ -1,10 +1,10 @@
 """How far simulated images are from real ones.
 
-    python eval/realism.py frechet --real train_128.zip --weights extractor.safetensors
+    python eval/realism.py frechet --real train_128.zip [--extractor derm]
     python eval/realism.py gaps --real train_128.zip [--matrix real_stats.npz]
     python eval/realism.py sheets --real train_128.zip [--ham ham.jpg]
 
-``frechet``: Frechet distance in the features of ``train_extractor.py`` (real images only) to the real
+``frechet``: Frechet distance in the features of a shipped extractor (real images only) to the real
 training images of HAM10000, of the hold-out (the floor), of simulated images with the hold-out's diagnoses
 and tones one by one, and of three baselines. ``gaps``: which statistics differ most, per class.
 ``sheets``: simulated beside real images; only CC0 and CC BY images go to ``eval/results``.
@@ -30,7 +30,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from train_extractor import extract, load_extractor, load_images
+from train_checkpoints import load_images
+
+from synthderm.functional.frechet import frechet_distance as distance_of_statistics
+from synthderm.functional.frechet import gaussian_statistics, mean_distance
+from synthderm.models import load_classifier, load_extractor
 
 OPEN_LICENCES = ("CC0 1.0", "CC BY 4.0")
 PRESENT = {"frame_share": 0.01, "hair_share": 0.003, "lesion_white": 0.02, "lesion_blue_grey": 0.02}
@@ -42,23 +46,8 @@ LEAST_IMAGES = 30  # below this a per-class figure is "insufficient"
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """|mu_x - mu_y|^2 + tr(S_x + S_y - 2 (S_x S_y)^1/2), float64 (Dowson & Landau 1982, eq. 4).
-
-    The trace of the root is the sum of the root eigenvalues of S_x^1/2 S_y S_x^1/2, which is symmetric.
-    """
-    difference = x.mean(0) - y.mean(0)
-    cov_x, cov_y = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
-    values, vectors = np.linalg.eigh(cov_x)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    cross = np.sqrt(np.linalg.eigvalsh(root @ cov_y @ root).clip(0)).sum()
-    return float(difference @ difference + np.trace(cov_x) + np.trace(cov_y) - 2 * cross)
-
-
-def mean_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """|mu_x - mu_y|^2 without the bias of finite n; may be a little below zero."""
-    difference = x.mean(0) - y.mean(0)
-    noise = x.var(0, ddof=1).sum() / len(x) + y.var(0, ddof=1).sum() / len(y)
-    return float(difference @ difference - noise)
+    """Frechet distance of the Gaussians of two (N, D) arrays of features."""
+    return distance_of_statistics(*gaussian_statistics(x)[:2], *gaussian_statistics(y)[:2])
 
 
 def with_interval(features: np.ndarray, reference: np.ndarray, seed: int, draws: int = 20) -> dict[str, object]:
@@ -134,39 +123,43 @@ def _ellipse(values: dict[str, float], rng: np.random.Generator, soft: bool, siz
 
 def run_frechet(args: argparse.Namespace) -> None:
     pack = RealPack(args.real)
-    network, digest = load_extractor(args.weights)
+    extractor, classifier = load_extractor(args.extractor), load_classifier(args.extractor)
+
+    def extract(images: torch.Tensor) -> np.ndarray:
+        return extractor(images).double().numpy()
+
     train, held_out = pack.select("ham10000", "train"), pack.select("ham10000", "val")
-    reference = extract(network, load_images(pack, train))
-    floor = extract(network, load_images(pack, held_out))
+    reference = extract(load_images(pack, train))
+    floor = extract(load_images(pack, held_out))
     matrix, columns = training_statistics(pack, train, args.matrix)
     sets = {"real hold-out (floor)": floor}
     for k in range(args.replicas):
         images = torch.stack([s.image for s in simulate(held_out, args.seed + k, scene_parameters(args.set))])
-        sets[f"simulator, seed {args.seed + k}"] = extract(network, images)
+        sets[f"simulator, seed {args.seed + k}"] = extract(images)
         if args.looks:
             parameters = {"camera.cast": "ham10000", "camera.calibrated": False} | scene_parameters(args.set)
             images = torch.stack([s.image for s in simulate(held_out, args.seed + k, parameters)])
-            sets[f"simulator, HAM10000 look, seed {args.seed + k}"] = extract(network, images)
+            sets[f"simulator, HAM10000 look, seed {args.seed + k}"] = extract(images)
     for mode in ("flat_mean", "flat_drawn", "blob_drawn"):
-        sets[mode] = extract(network, flat_images(held_out, matrix, columns, train, mode, args.seed))
+        sets[mode] = extract(flat_images(held_out, matrix, columns, train, mode, args.seed))
     figures: dict[str, object] = {}
     for name, features in sets.items():
         figures[name] = with_interval(features, reference, args.seed) | {
             "auroc_against_hold_out": None if features is floor else told_apart(features, floor),
-            "recognised_as_requested": recognised(network, features, held_out),
+            "recognised_as_requested": recognised(classifier.network.head, features, held_out),
             "classes": per_class(features, reference, held_out, train),
         }
         print(f"{name:45s} {figures[name]['frechet']:8.3f}", flush=True)
     write_result(
-        args.name, figures, data=pack.digest, extractor_sha256=digest, reference="HAM10000 train split",
+        args.name, figures, data=pack.digest, extractor=extractor.describe(), reference="HAM10000 train split",
         n_reference=len(train), n_hold_out=len(held_out), simulator_settings=args.set, seed=args.seed,
     )  # fmt: skip
 
 
 @torch.no_grad()
-def recognised(network: torch.nn.Module, features: np.ndarray, rows: list[Row]) -> dict[str, float]:
+def recognised(head: torch.nn.Module, features: np.ndarray, rows: list[Row]) -> dict[str, float]:
     """Share of each diagnosis that the real-trained head names as requested."""
-    preds = network.head(torch.from_numpy(features).float()).argmax(1).numpy()
+    preds = head(torch.from_numpy(features).float()).argmax(1).numpy()
     target = np.array([CLASSES.index(r.diagnosis) for r in rows])
     shares = {c: round(float((preds[target == i] == i).mean()), 3) for i, c in enumerate(CLASSES)}
     return shares | {"balanced": round(float(np.mean(list(shares.values()))), 3)}
@@ -312,7 +305,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     frechet = commands.add_parser("frechet", help="Frechet distances, floor and baselines")
-    frechet.add_argument("--weights", required=True, help="what train_extractor.py wrote")
+    frechet.add_argument("--extractor", default="derm", help="derm or derm-open")
     frechet.add_argument("--replicas", type=int, default=2, help="independent simulated sets")
     frechet.add_argument("--no-looks", dest="looks", action="store_false", help="leave the HAM10000 look out")
     frechet.add_argument("--name", default="realism")

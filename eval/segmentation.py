@@ -16,7 +16,6 @@ import argparse
 import json
 import math
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,56 +24,18 @@ import torch.nn.functional as F
 from common import write_result
 from real_pack import RealPack, Row, add_real_argument
 from simulated import add_simulator_arguments, scene_parameters, simulate
-from torch import nn
+
+from synthderm.models import UNet
 
 ARMS = ("simulated", "real-25", "real-100", "real-400", "flat")
 SIDE = 96  # px that the network sees; scores are at 128 px
 DEV_LESIONS = 300
 
 
-class Double(nn.Sequential):
-    """Two 3x3 convolutions with group norm."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(
-            nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False), nn.GroupNorm(4, outputs), nn.ReLU(),
-            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.GroupNorm(4, outputs), nn.ReLU(),
-        )  # fmt: skip
-
-
-class UNet(nn.Module):
-    """(N, 3, H, W) normalised image to (N, H, W) logits of the lesion; H, W multiples of 16.
-
-    The first and last step trade 2 x 2 pixels for channels, which halves the cost on a CPU.
-    """
-
-    def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 128)) -> None:
-        super().__init__()
-        self.down = nn.ModuleList(Double(a, b) for a, b in pairwise((12, *widths)))
-        self.up = nn.ModuleList(Double(a + b, a) for a, b in pairwise(widths))
-        self.head = nn.Conv2d(widths[0], 4, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: D102
-        x = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
-        kept = []
-        for i, block in enumerate(self.down):
-            x = block(F.max_pool2d(x, 2) if i else x)
-            kept.append(x)
-        for block, skip in zip(reversed(self.up), reversed(kept[:-1]), strict=True):
-            x = block(torch.cat([skip, F.interpolate(x, scale_factor=2)], 1))
-        return F.pixel_shuffle(self.head(x), 2)[:, 0]
-
-
-def normalise(images: torch.Tensor) -> torch.Tensor:
-    """Each image to mean 0 and standard deviation 1: exposure tells nothing of the lesion."""
-    mean, std = images.mean((2, 3), keepdim=True), images.std((1, 2, 3), keepdim=True)
-    return (images - mean) / (std + 0.02)
-
-
 def augment(images: torch.Tensor, masks: torch.Tensor, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Rotation, flip, zoom, shift, blur, noise, tone curve, cast, shading; the same for every arm.
 
-    (N, 3, H, W) uint8 and (N, H, W) bool to normalised float images and float masks of 96 px.
+    (N, 3, H, W) uint8 and (N, H, W) bool to float images 0 to 1 and float masks of 96 px.
     """
     n = len(images)
 
@@ -98,7 +59,7 @@ def augment(images: torch.Tensor, masks: torch.Tensor, g: torch.Generator) -> tu
     soft = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), 3, 1)
     x = soft + (x - soft) * uniform(0.0, 1.8, 1, 1, 1)
     x = x + torch.randn(x.shape, generator=g) * uniform(0, 0.04, 1, 1, 1)
-    return normalise(x.clamp(0, 1)), target
+    return x.clamp(0, 1), target
 
 
 def loss_of(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -135,7 +96,7 @@ def predict(network: UNet, images: torch.Tensor) -> torch.Tensor:
     parts = []
     for part in images.split(64):
         small = F.interpolate(part.float() / 255, size=SIDE, mode="bilinear", antialias=True)
-        logits = network(normalise(small))[:, None]
+        logits = network(small)[:, None]
         parts.append(F.interpolate(logits, size=part.shape[-2:], mode="bilinear")[:, 0] > 0)
     return torch.cat(parts)
 

@@ -95,36 +95,6 @@ def test_a_mask_that_fills_the_image_leaves_no_skin():
     assert found["area"] == 1
 
 
-def test_frechet_distance_of_known_gaussians():
-    from realism import frechet_distance, mean_distance
-
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(20000, 3))
-    y = rng.normal(size=(20000, 3)) * [1, 2, 3] + [1, 0, 0]
-    assert frechet_distance(x, y) == pytest.approx(1 + 0 + 1 + 4, rel=0.03)  # sum of mean and (1 - s)^2
-    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
-    assert mean_distance(x, y) == pytest.approx(1, rel=0.08)
-
-
-def test_frechet_distance_agrees_with_torchmetrics():
-    from realism import frechet_distance
-    from torchmetrics.image.fid import _compute_fid
-
-    rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(300, 16)) @ rng.normal(size=(16, 16)), rng.normal(size=(200, 16))
-    moments = [t for v in (x, y) for t in (torch.from_numpy(v.mean(0)), torch.from_numpy(np.cov(v.T)))]
-    assert frechet_distance(x, y) == pytest.approx(float(_compute_fid(*moments)), rel=1e-6)
-
-
-def test_features_do_not_depend_on_the_batch():
-    from train_extractor import Extractor, extract
-
-    torch.manual_seed(0)
-    images = torch.randint(0, 256, (5, 3, 128, 128), dtype=torch.uint8)
-    network = Extractor().eval()
-    assert np.allclose(extract(network, images, batch=5), extract(network, images, batch=2), atol=1e-5)
-
-
 def test_dice():
     from segmentation import dice
 
