@@ -1,4 +1,4 @@
-"""Does a lesion mask fit its image: contrast along its outline, overlap with another mask."""
+"""Does a lesion mask fit its image? Contrast along its outline."""
 
 from __future__ import annotations
 
@@ -16,27 +16,6 @@ BAND = 0.03
 
 LEAST_PIXELS = 8
 """Pixels that each band needs."""
-
-
-def dice_scores(preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Dice coefficient of each pair of masks, 2 |A and B| / (|A| + |B|) (Dice 1945); 1 where both are empty.
-
-    Args:
-        preds: (N, H, W) bool.
-        target: (N, H, W) bool.
-
-    Returns:
-        (N,) float64, 0 to 1.
-
-    Raises:
-        InputError: if the shapes differ.
-    """
-    if preds.ndim != 3 or preds.shape != target.shape:
-        raise InputError(f"expected two (N, H, W) masks, but got {tuple(preds.shape)} and {tuple(target.shape)}")
-    preds, target = preds.bool(), target.bool()
-    both = (preds & target).sum((1, 2)).double()
-    total = preds.sum((1, 2)).double() + target.sum((1, 2)).double()
-    return torch.where(total == 0, torch.ones_like(total), 2 * both / total.clamp_min(1))
 
 
 def outline_bands(masks: torch.Tensor, band: float = BAND) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def without_versions(found):
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
-    return real_folder(tmp_path_factory.mktemp("real") / "drawn", n=96)
+    return real_folder(tmp_path_factory.mktemp("real") / "drawn", n=108)
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +48,11 @@ def test_the_result_holds_every_section_with_intervals_and_n(result):
     assert found["kind"] == "quality"
     figures = found["figures"]
     whole = figures["distances"][0]
-    assert (whole["scope"], whole["n"], whole["n_real"], whole["fid"]["n"]) == ("all", 96, 96, 48)
-    for name in ("fid", "kid", "precision", "recall", "density", "coverage", "fid_infinity"):
+    assert (whole["scope"], whole["n"], whole["n_real"], whole["fid"]["n"]) == ("all", 96, 108, 54)
+    for name in ("fid", "kid", "precision", "recall", "density", "coverage"):
         for end in ("", "_floor"):
             assert len(whole[f"{name}{end}"]["interval"]) == 2
+    assert whole["fid_infinity"]["note"] == "insufficient"
     assert [row["diagnosis"] for row in figures["distances"] if row["scope"] == "class"] == ["nv", "mel", "bcc"]
     assert [row["fst"] for row in figures["distances"] if row["scope"] == "tone"] == [1, 2, 3]
     assert sum(row["scope"] == "class x tone" for row in figures["distances"]) == 9
@@ -58,7 +60,7 @@ def test_the_result_holds_every_section_with_intervals_and_n(result):
     assert figures["tone"]["share_inside"]["value"] == 1.0
     assert figures["masks"]["boundary_contrast"]["synthetic"]["value"] > 5
     assert found["context"]["extractor"]["name"] == "tiny"
-    assert found["context"]["sets"]["real"]["groups"] == 48
+    assert found["context"]["sets"]["real"]["groups"] == 54
 
 
 def test_drawn_by_the_same_hand_is_near_the_floor_and_grey_is_not(result, tmp_path, real):
@@ -91,32 +93,28 @@ def test_a_second_run_sees_no_image_and_gives_the_same(result, tmp_path, real, s
 
 
 def test_another_extractor_does_not_take_the_features_of_the_first(result, tmp_path, real, synthetic):
-    first = quality(synthetic, real, tmp_path, extractor=TinyExtractor(), options=only_distances())
+    folder, found = result
+    shutil.copy(folder / "features.safetensors", tmp_path)
     other = TinyExtractor()
     other.kernels += 0.1
     other.weights_sha256 = "1" * 64
     second = quality(synthetic, real, tmp_path, extractor=other, options=only_distances())
-    assert other.seen == 96 + 96
-    assert second["figures"]["distances"] != first["figures"]["distances"]
+    assert other.seen == 96 + 108
+    assert second["figures"]["distances"][0]["fid"] != found["figures"]["distances"][0]["fid"]
 
 
 def test_a_changed_image_is_measured_again(tmp_path, real):
-    folder = synthetic_folder(tmp_path / "s", n=40)
+    folder = synthetic_folder(tmp_path / "s", n=54)
     first = quality(folder, real, tmp_path / "o", extractor=TinyExtractor(), options=only_distances())
     Image.fromarray(draw(77, "bcc", -60.0)[0]).save(folder / "images" / "S0000.png")
     second = quality(folder, real, tmp_path / "o", extractor=TinyExtractor(), options=only_distances())
     assert second["figures"]["distances"] != first["figures"]["distances"]
-    assert second["figures"]["tone"]["share_inside"]["value"] == 39 / 40
+    assert second["figures"]["tone"]["share_inside"]["value"] == 53 / 54
 
 
 def test_the_batch_size_changes_nothing(result, tmp_path, real, synthetic):
     other = quality(synthetic, real, tmp_path, extractor=TinyExtractor(), options=options(batch_size=7))
     assert without_versions(other) == without_versions(result[1])
-
-
-def test_another_seed_draws_other_images(result, tmp_path, real, synthetic):
-    other = quality(synthetic, real, tmp_path, extractor=TinyExtractor(), options=only_distances(seed=1))
-    assert other["figures"]["distances"][0] != result[1]["figures"]["distances"][0]
 
 
 def test_features_that_are_no_numbers_are_an_error(tmp_path, real, synthetic):
@@ -126,14 +124,14 @@ def test_features_that_are_no_numbers_are_an_error(tmp_path, real, synthetic):
 
 
 def test_too_few_images_are_refused_unless_forced(tmp_path, real, synthetic):
-    with pytest.raises(InputError, match=r"at least 81 synthetic and 162 real ones .* got 96 and 96.*--force"):
+    with pytest.raises(InputError, match=r"at least 81 synthetic and 162 real ones .* got 96 and 108.*--force"):
         quality(synthetic, real, tmp_path, extractor=TinyExtractor(80), options=options())
     found = quality(synthetic, real, tmp_path, extractor=TinyExtractor(80), options=only_distances(force=True))
     assert found["figures"]["distances"][0]["fid"]["value"] is not None
 
 
 def test_sets_without_a_common_class(tmp_path, real):
-    other = synthetic_folder(tmp_path / "s", n=40, classes=("vasc",))
+    other = synthetic_folder(tmp_path / "s", n=54, classes=("vasc",))
     with pytest.raises(InputError, match="share no class: s holds vasc; drawn holds nv, mel, bcc"):
         quality(other, real, tmp_path / "o", extractor=TinyExtractor(), options=options())
 
@@ -149,18 +147,18 @@ def test_classes_of_one_set_only_are_named(tmp_path, real):
 
 
 def test_real_images_of_other_diagnoses_are_left_out_and_counted(tmp_path, synthetic):
-    folder = real_folder(tmp_path / "r", n=96)
+    folder = real_folder(tmp_path / "r", n=108)
     table = folder / "metadata.csv"
     lines = table.read_text().splitlines()
     lines[1] = lines[1].replace(",nv,", ",something else,")
     table.write_text("\n".join(lines) + "\n")
     found = quality(synthetic, folder, tmp_path / "o", extractor=TinyExtractor(), options=only_distances())
     assert found["context"]["classes"]["real_left_out"] == {"something else": 1}
-    assert found["context"]["sets"]["real"]["n"] == 95
+    assert found["context"]["sets"]["real"]["n"] == 107
 
 
 def test_sizes_that_differ_need_a_size(tmp_path, real):
-    other = synthetic_folder(tmp_path / "s", n=40, size=32)
+    other = synthetic_folder(tmp_path / "s", n=54, size=32)
     with pytest.raises(InputError, match="--size"):
         quality(other, real, tmp_path / "o", extractor=TinyExtractor(), options=options())
     found = quality(other, real, tmp_path / "o", extractor=TinyExtractor(), size=32, options=only_distances())
@@ -172,8 +170,8 @@ def test_masks_can_be_required(tmp_path, real):
         row["mask_file_name"] = None if i == 5 else row["mask_file_name"]
         return image
 
-    folder = synthetic_folder(tmp_path / "s", n=40, change=change)
-    with pytest.raises(InputError, match=r"1 of 40 images of s have no lesion mask, the first is images/S0005.png"):
+    folder = synthetic_folder(tmp_path / "s", n=54, change=change)
+    with pytest.raises(InputError, match=r"1 of 54 images of s have no lesion mask, the first is images/S0005.png"):
         quality(folder, real, tmp_path / "o", extractor=TinyExtractor(), options=options(require_masks=True))
 
 
@@ -206,7 +204,7 @@ def test_the_command_prints_tables_and_json(tmp_path, real, synthetic):
 
 
 def test_real_tones_are_measured_where_the_set_states_none(tmp_path, synthetic):
-    folder = real_folder(tmp_path / "r", n=96)
+    folder = real_folder(tmp_path / "r", n=108)
     table = folder / "metadata.csv"
     header, *lines = table.read_text().splitlines()
     column = header.split(",").index("fitzpatrick")
@@ -214,6 +212,6 @@ def test_real_tones_are_measured_where_the_set_states_none(tmp_path, synthetic):
     table.write_text("\n".join([header, *rows]) + "\n")
     found = quality(synthetic, folder, tmp_path / "o", extractor=TinyExtractor(), options=options(by=("tone",)))
     real = found["context"]["sets"]["real"]
-    assert real["fst"] == {"1": 32, "2": 32, "3": 32}
-    assert real["tone_sources"] == {"pixels": 96}
-    assert [row["n_real"] for row in found["figures"]["distances"]] == [96, 32, 32, 32]
+    assert real["fst"] == {"1": 36, "2": 36, "3": 36}
+    assert real["tone_sources"] == {"pixels": 108}
+    assert [row["n_real"] for row in found["figures"]["distances"]] == [108, 36, 36, 36]

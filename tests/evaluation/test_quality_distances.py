@@ -7,7 +7,7 @@ from synthderm.core import InputError
 from synthderm.evaluation.quality.cells import Cell
 from synthderm.evaluation.quality.distances import NAMES, DistanceOptions, distance_rows, require_enough
 
-FEW = DistanceOptions(draws=4, halves=12)
+FEW = DistanceOptions(draws=3, halves=8)
 
 
 def whole(x, y):
@@ -58,10 +58,11 @@ def test_noise_is_diverse_but_not_precise():
 
 
 def test_the_bias_of_a_small_set_falls_away_at_infinite_n():
-    row = row_of(normal(80, width=12, seed=1), normal(4000, width=12, seed=2), DistanceOptions(draws=8, halves=8))
+    row = row_of(normal(110, width=20, seed=1), normal(2000, width=20, seed=2), DistanceOptions(draws=3, halves=8))
     assert value(row, "fid") > 0.5
     assert abs(value(row, "fid_infinity")) < 0.4 * value(row, "fid")
-    assert (row["fid_infinity"]["n"], row["fid_infinity"]["n_real"]) == (80, 2000)
+    assert row["fid_infinity"]["interval"][0] < 0 < row["fid_infinity"]["interval"][1]
+    assert (row["fid_infinity"]["n"], row["fid_infinity_floor"]["n"]) == (110, 110)
 
 
 def test_both_sides_and_the_floor_have_as_many_images_as_the_smallest_part():

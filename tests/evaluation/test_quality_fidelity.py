@@ -190,7 +190,7 @@ def test_the_interval_of_a_share_counts_a_lesion_once():
 def test_the_interval_of_a_mean_is_the_usual_one_without_groups():
     values = np.random.default_rng(0).normal(size=100)
     found = mean_figure(values, np.arange(100))
-    half = 1.96 * values.std(ddof=1) / 10
+    half = 1.984 * values.std(ddof=1) / 10
     assert found["interval"] == pytest.approx([values.mean() - half, values.mean() + half], abs=1e-3)
     grouped = mean_figure(np.repeat(values, 3), np.arange(300) // 3)
     assert grouped["interval"] == pytest.approx(found["interval"], abs=1e-9)

@@ -31,7 +31,9 @@ def test_what_was_asked_for_is_measured(tmp_path):
     assert figures["error_deg"]["value"] < 2.0
     assert list(figures["per_class"]) == ["nv", "mel", "bcc"]
     assert figures["per_fst"]["1"]["note"] == "insufficient"
-    assert figures["healthy_skin"] == {"outside of the lesion mask, widened by 4% of the image": 36}
+    assert figures["healthy_skin"] == {
+        "outside of the lesion mask, widened by 4% of the image, without a dark frame": 36
+    }
 
 
 def test_the_confusion_shows_wrong_and_invalid_colours(tmp_path):
@@ -95,6 +97,16 @@ def test_a_mask_of_healthy_skin_counts_before_all_else(tmp_path):
     images, angles = measured(synthetic_folder(folder, n=4, change=change), tmp_path)
     assert all(angle in tone_band(1) for angle in angles[:3])
     assert list(tone_figures(images, angles)["healthy_skin"]) == ["the set's own masks of healthy skin"]
+
+
+def test_the_dark_frame_of_a_dermatoscope_is_no_skin(tmp_path):
+    def change(i, row, image):
+        rows, columns = np.mgrid[:48, :48]
+        return np.where(((rows - 24) ** 2 + (columns - 24) ** 2 < 18**2)[..., None], image, 8).astype(np.uint8)
+
+    images, angles = measured(synthetic_folder(tmp_path / "s", n=9, change=change), tmp_path)
+    assert tone_figures(images, angles)["confusion"]["counts"][0][0] == 3
+    assert np.isfinite(angles).all()
 
 
 def test_without_any_mask_the_border_is_measured(tmp_path):

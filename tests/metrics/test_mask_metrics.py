@@ -3,10 +3,9 @@ import pytest
 import torch
 from scipy import ndimage
 from skimage.color import deltaE_ciede2000, rgb2lab
-from torchmetrics.segmentation import DiceScore
 
 from synthderm.core import InputError
-from synthderm.metrics.masks import BoundaryContrast, boundary_contrasts, dice_scores, outline_bands
+from synthderm.metrics.masks import BoundaryContrast, boundary_contrasts, outline_bands
 
 SKIN, LESION = (205, 160, 135), (110, 70, 55)
 
@@ -19,24 +18,6 @@ def disc(size=64, radius=16, x=32, y=32):
 def image_of(mask):
     skin, lesion = (torch.tensor(c, dtype=torch.uint8)[:, None, None] for c in (SKIN, LESION))
     return torch.where(mask, lesion, skin)
-
-
-def test_dice_is_that_of_torchmetrics():
-    generator = torch.Generator().manual_seed(1)
-    a, b = (torch.rand(6, 9, 11, generator=generator) > 0.6 for _ in range(2))
-    for i in range(6):
-        expected = DiceScore(num_classes=2, include_background=False, average="micro", input_format="index")(
-            a[i : i + 1].long(), b[i : i + 1].long()
-        )
-        assert dice_scores(a, b)[i].item() == pytest.approx(expected.item(), abs=1e-6)
-
-
-def test_dice_of_empty_masks():
-    empty, full = torch.zeros(1, 4, 4, dtype=torch.bool), torch.ones(1, 4, 4, dtype=torch.bool)
-    assert dice_scores(empty, empty).item() == 1.0
-    assert dice_scores(empty, full).item() == 0.0
-    with pytest.raises(InputError, match="expected two"):
-        dice_scores(empty, full[:, :2])
 
 
 def test_the_bands_are_those_of_erosion_and_dilation():

@@ -10,16 +10,24 @@ from typing import Any
 import numpy as np
 
 from synthderm.core import InputError, stream
-from synthderm.functional.bootstrap import proportion_interval
-from synthderm.functional.frechet import frechet_distance, frechet_infinity, gaussian_statistics
-from synthderm.functional.kernel_distance import kernel_distance
-from synthderm.functional.neighbours import prdc
+from synthderm.functional.frechet import (
+    frechet_distance,
+    frechet_infinity,
+    frechet_intervals,
+    gaussian_statistics,
+    least_images,
+)
+from synthderm.functional.intervals import Interval, proportion_interval, student_t_quantile
+from synthderm.functional.kernel_distance import kernel_distance, kernel_interval
+from synthderm.functional.neighbours import prdc, prdc_intervals
+from synthderm.functional.subsampling import LEAST_BLOCKS
 
 from ..result import LEAST_GROUP, figure
 from .cells import Cell
-from .draws import Z_95, group_codes, group_halves, half_sample_error
+from .draws import group_codes, group_halves
 
 NAMES = ("fid", "kid", "precision", "recall", "density", "coverage")
+_SMALLER_SETS = 10
 _SHARES = ("precision", "recall", "coverage")
 
 BIAS = (
@@ -34,10 +42,9 @@ class DistanceOptions:
 
     Attributes:
         draws: how often the real set is parted; values and floors are means over them.
-        halves: half-samples for the intervals.
+        halves: half-samples for the intervals of precision, recall, density and coverage.
         neighbours: k of precision, recall, density and coverage.
         most_pairs: images of each side, at most, for figures whose cost grows with pairs of images (all but the FID).
-        infinity_factor: a FID is extrapolated where both sides have so many times as many images as features.
         force: give a FID also where there are too few images for one.
         seed: of all draws.
     """
@@ -46,7 +53,6 @@ class DistanceOptions:
     halves: int = 40
     neighbours: int = 5
     most_pairs: int = 5000
-    infinity_factor: int = 2
     force: bool = False
     seed: int = 0
 
@@ -71,11 +77,6 @@ class Draw:
     def __len__(self) -> int:
         """Images that every part has."""
         return min(len(self.synthetic), len(self.reference), len(self.held_out))
-
-
-def least_images(num_features: int) -> int:
-    """Images that a FID of so many features needs on each side."""
-    return num_features + 1
 
 
 def require_enough(synthetic: int, real: int, num_features: int, extractor: str, force: bool) -> None:
@@ -145,7 +146,7 @@ def _row(
     if n < (2 if options.force and cell.scope == "all" else LEAST_GROUP):
         names = (*NAMES, "fid_infinity")
         return head | {f"{name}{end}": figure(None, n=n) for name in names for end in ("", "_floor")}
-    return head | _distances(draws, n, rng, options) | _infinity(draws, n, rng, options)
+    return head | _distances(draws, n, rng, options)
 
 
 def _draw(
@@ -158,36 +159,27 @@ def _draw(
 
 
 def _distances(draws: Sequence[Draw], n: int, rng: np.random.Generator, options: DistanceOptions) -> dict[str, Any]:
+    """Means over the draws; errors of the first one, floors with their spread."""
     with_fid = n >= least_images(draws[0].synthetic.shape[1]) or options.force
-
-    def compare(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return _compare(x, y, options, with_fid)
-
-    values = np.array([compare(d.synthetic[:n], d.reference[:n]) for d in draws])
-    floors = np.array([compare(d.held_out[:n], d.reference[:n]) for d in draws])
-    counts = np.array([n if name == "fid" else min(n, options.most_pairs) for name in NAMES])
-    first, few = draws[0], min(n, options.most_pairs)
-    errors = half_sample_error(
-        lambda a, b: compare(first.synthetic[a], first.reference[b]),
-        first.synthetic_codes[:few], first.reference_codes[:few], rng, options.halves,
-    ) * np.sqrt(few / counts)  # fmt: skip
-    spread = floors.std(0, ddof=1)
+    pairs = min(n, options.most_pairs)
+    values = np.array([_compare(d.synthetic[:n], d.reference[:n], pairs, with_fid, options) for d in draws])
+    floors = np.array([_compare(d.held_out[:n], d.reference[:n], pairs, with_fid, options) for d in draws])
+    known = _intervals(draws[0], n, pairs, with_fid, options)
     result = {}
     for i, name in enumerate(NAMES):
-        result[name] = _figure(name, values[:, i].mean(), errors[i], int(counts[i]))
-        result[f"{name}_floor"] = _figure(name, floors[:, i].mean(), spread[i], int(counts[i]))
-    return result
+        count = n if name == "fid" else pairs
+        result[name] = _with_interval(name, values[:, i].mean(), known.get(name), count)
+        result[f"{name}_floor"] = _with_spread(name, floors[:, i], count)
+    return result | _infinity(draws, n, known.get("fid_infinity"), rng)
 
 
-def _compare(x: np.ndarray, y: np.ndarray, options: DistanceOptions, with_fid: bool) -> np.ndarray:
-    """The figures of :data:`NAMES` of two samples at their common n; the second is the real reference."""
-    n = min(len(x), len(y))
-    fid = _fid(x[:n], y[:n]) if with_fid and n > 1 else math.nan
-    pairs = min(n, options.most_pairs)
-    kid = kernel_distance(x[:pairs], y[:pairs]) if pairs > 1 else math.nan
+def _compare(x: np.ndarray, y: np.ndarray, pairs: int, with_fid: bool, options: DistanceOptions) -> np.ndarray:
+    """The figures of :data:`NAMES` of two samples of one size; the second is the real reference."""
+    fid = _fid(x, y) if with_fid else math.nan
+    kid = kernel_distance(x[:pairs], y[:pairs], force=True)
     if pairs <= options.neighbours:
         return np.array([fid, kid, *[math.nan] * 4])
-    found = prdc(y[:pairs], x[:pairs], k=options.neighbours)
+    found = prdc(y[:pairs], x[:pairs], options.neighbours, force=True)
     return np.array([fid, kid, *(found[name] for name in NAMES[2:])])
 
 
@@ -197,33 +189,64 @@ def _fid(x: np.ndarray, y: np.ndarray) -> float:
     return frechet_distance(mean_x, cov_x, mean_y, cov_y)
 
 
-def _infinity(draws: Sequence[Draw], n: int, rng: np.random.Generator, options: DistanceOptions) -> dict[str, Any]:
-    """FID extrapolated to infinitely many synthetic images, against half of all real ones; its floor likewise."""
-    if n < options.infinity_factor * least_images(draws[0].synthetic.shape[1]):
-        return {"fid_infinity": figure(None, n=n), "fid_infinity_floor": figure(None, n=n)}
-    few, first = draws[: max(2, options.draws // 4)], draws[0]
-    values = [frechet_infinity(d.synthetic, d.reference, rng) for d in few]
-    floors = [frechet_infinity(d.held_out, d.reference, rng) for d in few]
-    error = half_sample_error(
-        lambda a, b: np.array([frechet_infinity(first.synthetic[a], first.reference[b], rng)]),
-        first.synthetic_codes, first.reference_codes, rng, max(8, options.halves // 4),
+def _intervals(draw: Draw, n: int, pairs: int, with_fid: bool, options: DistanceOptions) -> dict[str, Interval]:
+    """Intervals of one draw; none where a set has fewer groups than blocks can be made of."""
+    x, y, x_codes, y_codes = (
+        a[:n] for a in (draw.synthetic, draw.reference, draw.synthetic_codes, draw.reference_codes)
+    )
+    if (
+        min(len(np.unique(codes[:pairs])) for codes in (x_codes, y_codes)) < LEAST_BLOCKS
+        or pairs <= 2 * options.neighbours
+    ):
+        return {}
+    found: dict[str, Interval] = {}
+    if with_fid:
+        both = frechet_intervals(x, y, groups=x_codes, reference_groups=y_codes, seed=options.seed, force=options.force)
+        found["fid"] = both.at_n
+        if both.at_infinity is not None:
+            found["fid_infinity"] = both.at_infinity
+    x, y, x_codes, y_codes = x[:pairs], y[:pairs], x_codes[:pairs], y_codes[:pairs]
+    found["kid"] = kernel_interval(x, y, groups_x=x_codes, groups_y=y_codes, seed=options.seed, force=True)
+    return found | prdc_intervals(
+        y, x, options.neighbours, groups_real=y_codes, groups_synthetic=x_codes, draws=options.halves,
+        seed=options.seed, force=True,
     )  # fmt: skip
-    sizes = [min(len(getattr(d, part)) for d in few) for part in ("synthetic", "held_out", "reference")]
-    extra = {"n_real": sizes[2]}
+
+
+def _infinity(draws: Sequence[Draw], n: int, interval: Interval | None, rng: np.random.Generator) -> dict[str, Any]:
+    """The FID extrapolated to infinitely many images, where its interval can be formed at all."""
+    if interval is None:
+        return {"fid_infinity": figure(None, n=n), "fid_infinity_floor": figure(None, n=n)}
+    options = {"draws": _SMALLER_SETS, "force": True}
+    values = [frechet_infinity(d.synthetic[:n], d.reference[:n], rng, **options) for d in draws]
+    floors = [frechet_infinity(d.held_out[:n], d.reference[:n], rng, **options) for d in draws]
     return {
-        "fid_infinity": _figure("fid_infinity", np.mean(values), error[0], sizes[0]) | extra,
-        "fid_infinity_floor": _figure("fid_infinity", np.mean(floors), np.std(floors, ddof=1), sizes[1]) | extra,
+        "fid_infinity": _with_interval("fid_infinity", float(np.mean(values)), interval, n),
+        "fid_infinity_floor": _with_spread("fid_infinity", np.array(floors), n),
     }
 
 
-def _figure(name: str, value: float, error: float, n: int) -> dict[str, Any]:
-    """A figure; the interval of a share is at least as wide as Wilson's, which also holds near 0 and 1."""
+def _with_interval(name: str, value: float, interval: Interval | None, n: int) -> dict[str, Any]:
+    """A mean over draws with the interval of one draw about it."""
+    if not math.isfinite(value) or interval is None:
+        return figure(value, n=n)
+    shift = value - interval.value
+    return _bounded(name, value, interval.low + shift, interval.high + shift, n)
+
+
+def _with_spread(name: str, values: np.ndarray, n: int) -> dict[str, Any]:
+    """The mean of values of several draws with the range that 95 % of such draws fall in."""
+    half = student_t_quantile(0.975, len(values) - 1) * float(values.std(ddof=1))
+    return _bounded(name, float(values.mean()), values.mean() - half, values.mean() + half, n)
+
+
+def _bounded(name: str, value: float, low: float, high: float, n: int) -> dict[str, Any]:
+    """A figure whose interval stays in range; that of a share is at least as wide as Wilson's, which holds near 1."""
     if not math.isfinite(value):
         return figure(None, n=n)
-    low, high = value - Z_95 * error, value + Z_95 * error
     if name in ("fid", "density"):
         low = max(low, 0.0)
     if name in _SHARES:
-        wilson = proportion_interval(value * n, n)
+        wilson = proportion_interval(min(value * n, n), n)
         low, high = max(0.0, min(low, wilson.low)), min(1.0, max(high, wilson.high))
     return figure(value, low, high, n)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from synthderm.core import stream
-from synthderm.metrics.masks import BAND, boundary_contrasts, dice_scores
+from synthderm.functional.scores import dice
+from synthderm.metrics.masks import BAND, boundary_contrasts
 
 from ..sets import ImageSet
 from .columns import Column
@@ -35,18 +36,18 @@ def dice_column(images: ImageSet, name: str, key: str, segment: Segment) -> Colu
         key: the hash of the segmenter's weights.
         segment: the segmenter.
     """
-    return _mask_column(images, name, key, lambda batch, masks: dice_scores(segment(batch), masks))
+    return _mask_column(images, name, key, lambda batch, masks: dice(segment(batch), masks))
 
 
 def _mask_column(
-    images: ImageSet, name: str, key: str, score: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    images: ImageSet, name: str, key: str, score: Callable[[torch.Tensor, torch.Tensor], torch.Tensor | np.ndarray]
 ) -> Column:
     def compute(batch: torch.Tensor, indices: Sequence[int]) -> np.ndarray:
         values = np.full(len(batch), np.nan)
         present = [place for place, i in enumerate(indices) if images.records[i].mask is not None]
         if present:
             masks = images.masks([indices[place] for place in present])
-            values[present] = score(batch[present], masks).numpy()
+            values[present] = np.asarray(score(batch[present], masks))
         return values
 
     return Column(name, key, compute)

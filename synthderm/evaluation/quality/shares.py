@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from synthderm.core import stream
-from synthderm.functional.bootstrap import proportion_interval
+from synthderm.functional.bootstrap import group_interval, group_strata
+from synthderm.functional.intervals import proportion_interval, student_t_quantile
+from synthderm.functional.scores import balanced_accuracy
 
 from ..result import LEAST_GROUP, figure
-from .draws import Z_95
-
-RESAMPLES = 2000
 
 
 def share_figure(hits: np.ndarray, codes: np.ndarray) -> dict[str, Any]:
@@ -33,12 +31,12 @@ def share_figure(hits: np.ndarray, codes: np.ndarray) -> dict[str, Any]:
     if n < LEAST_GROUP:
         return figure(None, n=n)
     share, groups = float(np.mean(hits)), len(np.unique(codes))
-    interval = proportion_interval(share * groups, groups)
+    interval = proportion_interval(min(share * groups, groups), groups)
     return figure(share, interval.low, interval.high, n, groups=groups)
 
 
 def mean_figure(values: np.ndarray, codes: np.ndarray) -> dict[str, Any]:
-    """A mean with a normal interval whose error is that of the mean over lesions or patients.
+    """A mean with a Student t interval whose error is that of the mean over lesions or patients.
 
     The error of a ratio of totals over groups (Cochran 1977, eq. 2.46): groups of one image give the usual one.
 
@@ -58,7 +56,8 @@ def mean_figure(values: np.ndarray, codes: np.ndarray) -> dict[str, Any]:
         return figure(mean, n=n, groups=groups)
     totals = np.bincount(members, weights=values - mean)
     error = math.sqrt(groups / (groups - 1) * float(np.sum(totals**2))) / n
-    return figure(mean, mean - Z_95 * error, mean + Z_95 * error, n, groups=groups)
+    half = student_t_quantile(0.975, groups - 1) * error
+    return figure(mean, mean - half, mean + half, n, groups=groups)
 
 
 def macro_figure(
@@ -74,17 +73,15 @@ def macro_figure(
         seed: of the 2,000 resamples.
     """
     chosen = np.isin(truth, classes)
-    n = int(chosen.sum())
+    truth, said, codes = truth[chosen], said[chosen], codes[chosen]
     if not len(classes):
-        return figure(None, n=n)
-    members = np.unique(codes[chosen], return_inverse=True)[1]
-    asked = np.stack([np.bincount(members, truth[chosen] == c) for c in classes], 1)
-    right = np.stack([np.bincount(members, (truth[chosen] == c) & (said[chosen] == c)) for c in classes], 1)
-    rng, groups = stream(seed, "macro recall"), len(asked)
-    means = []
-    for _ in range(RESAMPLES):
-        weight = np.bincount(rng.integers(0, groups, groups), minlength=groups)
-        with np.errstate(invalid="ignore"):
-            means.append(np.nanmean((weight @ right) / (weight @ asked)))
-    low, high = np.percentile(means, [2.5, 97.5])
-    return figure(float(np.mean(right.sum(0) / asked.sum(0))), low, high, n, groups=groups, classes=len(classes))
+        return figure(None, n=0)
+    answers = np.eye(max(int(truth.max()), int(said.max())) + 1)[said]
+    groups = len(np.unique(codes))
+    if groups < 2:
+        return figure(float(balanced_accuracy(answers, truth)[0]), n=len(truth), groups=groups)
+    found = group_interval(
+        lambda run, weights: balanced_accuracy(run, truth, weights), [answers], codes,
+        strata=group_strata(codes, truth), seed=seed, bounds=(0.0, 1.0),
+    )  # fmt: skip
+    return figure(found.value, found.low, found.high, len(truth), groups=groups, classes=len(classes))

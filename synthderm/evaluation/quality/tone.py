@@ -13,8 +13,8 @@ from PIL import Image
 
 from synthderm.core import MIN_SKIN_B, TONE_BANDS, InputError
 from synthderm.data import Record
-from synthderm.data.tone import pixel_tone
-from synthderm.functional.color import ita_deg, linear_to_srgb, median_lab, srgb_to_linear
+from synthderm.data.tone import MAX_LIGHTNESS, MIN_LIGHTNESS, pixel_tone
+from synthderm.functional.color import ita_deg, linear_to_srgb, median_lab, rgb_to_lab, srgb_to_linear
 from synthderm.metrics.masks import outline_bands
 from synthderm.metrics.tone import tone_confusion
 
@@ -36,7 +36,7 @@ LEAST_SKIN = 64
 HEALTHY_COLUMNS = ("attribute_healthy_skin_file_name", "healthy_skin_file_name")
 SOURCES = {
     "healthy": "the set's own masks of healthy skin",
-    "outside": f"outside of the lesion mask, widened by {MARGIN:.0%} of the image",
+    "outside": f"outside of the lesion mask, widened by {MARGIN:.0%} of the image, without a dark frame",
     "border": "the border of the image (it has neither a mask of healthy skin nor of the lesion)",
 }
 NO_REQUEST = "no requested tone recorded"
@@ -62,7 +62,7 @@ def tone_column(images: ImageSet) -> Column:
             ]
         )
 
-    return Column("ita_deg", f"ita version 1 {','.join(sorted(set(sources)))}", compute)
+    return Column("ita_deg", f"ita version 2 {','.join(sorted(set(sources)))}", compute)
 
 
 def skin_source(record: Record) -> str:
@@ -102,7 +102,7 @@ def _measure(image: torch.Tensor, mask: torch.Tensor | None, source: str, gains:
     if mask is None:
         tone = pixel_tone(Image.fromarray(_without_cast(image, gains).permute(1, 2, 0).contiguous().numpy()))
         return math.nan if tone.from_lightness else tone.ita_deg
-    skin = mask if source == "healthy" else outside_of(mask)
+    skin = mask if source == "healthy" else outside_of(mask) & _lit(image)
     if int(skin.sum()) < LEAST_SKIN:
         return math.nan
     lightness, _, b = median_lab(image, skin, gains)
@@ -113,6 +113,12 @@ def outside_of(mask: torch.Tensor) -> torch.Tensor:
     """(H, W) bool: outside of a lesion mask and its margin; of the mask alone if too little is left."""
     clear = ~mask & ~outline_bands(mask[None], MARGIN)[1][0]
     return clear if int(clear.sum()) >= LEAST_SKIN else ~mask
+
+
+def _lit(image: torch.Tensor) -> torch.Tensor:
+    """(H, W) bool: neither as dark as the frame of a dermatoscope nor glare."""
+    lightness = rgb_to_lab(image)[0]
+    return (lightness >= MIN_LIGHTNESS) & (lightness <= MAX_LIGHTNESS)
 
 
 def _without_cast(image: torch.Tensor, gains: Gains) -> torch.Tensor:
