@@ -66,7 +66,7 @@ def table(caption: str, head: Sequence[str], lines: Iterable[Sequence[str]], not
     )
     below = f'<p class="quiet">{safe(note)}</p>' if note else ""
     box = f'<div class="scroll" tabindex="0" role="region" aria-label="{safe(caption or label)}">'
-    title = f"<caption>{safe(caption)}</caption>" if caption else ""
+    title = f"<caption><span>{safe(caption)}</span></caption>" if caption else ""
     return f"{box}<table>{title}<thead><tr>{names}</tr></thead><tbody>{body}</tbody></table></div>{below}"
 
 
