@@ -98,3 +98,15 @@ def test_brightness_contrast_and_blob_do_not_count_but_detail_does():
 def test_an_image_without_detail_scores_nothing():
     flat = torch.full((1, 32, 32), 128.0)
     assert detail_correlation(detail_spectrum(flat), detail_spectrum(flat))[0] == pytest.approx(0, abs=1e-3)
+
+
+def test_views_stand_in_the_order_of_their_boxes():
+    thumbs = grey_thumbnails(textured(30))
+    basis = fit_basis(thumbs)
+    views = view_descriptors(thumbs, basis)[3].float()
+    for which in (2, 4, 12, 17, 22, 31):
+        top, left, side = (round(64 * value) for value in crop_boxes()[which])
+        crop = thumbs[3, top : top + side, left : left + side].float()[None, None]
+        query = torch.nn.functional.interpolate(crop, size=(64, 64), mode="bilinear")[0].byte()
+        similar = views @ query_descriptors(query, basis)[0, 0]
+        assert similar.argmax() == which
