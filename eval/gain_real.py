@@ -23,7 +23,7 @@ from real_pack import CLASSES, add_real_argument
 
 import synthderm
 from synthderm.cli.evaluate.gain import show
-from synthderm.data import Plan, PlanCell, write_plan
+from synthderm.data import Plan, PlanCell, read_dataset, write_plan
 from synthderm.evaluation.gain import GainConfig, gain
 from synthderm.evaluation.sets import ImageSet, open_set
 
@@ -80,9 +80,9 @@ def main() -> None:
     args = parser.parse_args()
     config = settings(args)
     masks = args.segmentation
-    ham = {"where": {"dataset": "ham10000"}, "tone_from": "pixels"}  # the pack's own ITA is no CIELAB angle
+    pack = read_dataset(args.real, check_images="header", tone_from="pixels")  # its own ITA is no CIELAB angle
     sets = [
-        open_set(args.real, size=config.size, split=split, name=name, need_masks=masks, **ham)
+        open_set(pack, size=config.size, split=split, where={"dataset": "ham10000"}, name=name, need_masks=masks)
         for split, name in (("train", "real-train"), ("val", "real-test"))
     ]
     args.work.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import typer
 
 from ..output import Json, print_json, print_table, progress_bar
 
+_NOT_SHOWN = ("accuracy", "normalised_accuracy_range", "normalised_dice_range")
 _ARMS = "real,real+replay,real+synthetic,synthetic,real+heavy-aug"
 
 
@@ -124,13 +125,13 @@ def _numbers(option: str, text: str, kind: Callable[[str], Any]) -> tuple[Any, .
 def show(result: Mapping[str, Any]) -> None:
     """Print the tables of a result: arms, differences, verdicts."""
     figures, options = result["figures"], result["context"]["options"]
-    names = list(figures["arms"][0]["scores"])
+    names = [name for name in figures["arms"][0]["scores"] if name not in _NOT_SHOWN]
     rows = [
         (row["n_real"], row["arm"], row["n_train"], row["n_added"], row["n_seeds"])
         + tuple(_figure(row["scores"][name]) for name in names)
         for row in figures["arms"]
     ]
-    columns = ("real images", "arm", "trained on", "added", "seeds", *(name.replace("_", " ") for name in names))
+    columns = ("real images", "arm", "drawn", "added", "seeds", *(name.replace("_", " ") for name in names))
     tested = result["context"]["sets"]["real-test"]
     print_table(f"Scores on {tested['n']} real test images ({tested['groups']} lesions or patients)", columns, rows)
     rows = [
@@ -142,8 +143,9 @@ def show(result: Mapping[str, Any]) -> None:
     columns = ("real images", "arm", "less", "score", "difference", "verdict")
     print_table(f"Differences ({options['level']:.0%} intervals, paired over lesions and repetitions)", columns, rows)
     for curve in figures["curves"]["dose"]:
-        if len(curve["points"]) > 1 and curve["score"] == options["score"]:
-            print(f"dose at {curve['n_real']} real images: no more is shown above {curve['saturation']:g}:1")
+        if curve["saturation"] is not None and curve["score"] == options["score"]:
+            at, best = curve["saturation"], curve["best"]
+            print(f"{curve['n_real']} real images: a dose of {at:g}:1 is not shown to differ from the best, {best:g}:1")
 
 
 def _figure(figure: Mapping[str, Any], signed: bool = False) -> str:

@@ -96,7 +96,7 @@ class GainConfig:
         check_range("resamples", self.resamples, 1, 1_000_000)
         check_range("level", self.level, 0.5, 0.999)
         check_range("steps", self.steps, 1, 10_000_000)
-        check_range("size", self.size, 8, 1024, "px")
+        check_range("size", self.size, 16, 1024, "px")
 
     def identity(self) -> dict[str, Any]:
         """What a finished run depends on: everything but how many runs there are and how they are summed up."""

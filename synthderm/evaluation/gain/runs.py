@@ -15,12 +15,12 @@ import torch
 from synthderm import training
 from synthderm.core import InputError
 from synthderm.data.files import open_atomic, write_atomic
+from synthderm.functional.scores import dice
 
 from .arms import HEAVY
 from .config import GainConfig
 from .material import Material
 from .plan import Run
-from .segmentation import dice
 
 Steps = Callable[[int, int], None]
 
@@ -104,7 +104,7 @@ def _segment(run: Run, config: GainConfig, material: Material, steps: Steps | No
     )
 
     def score(images: torch.Tensor, masks: torch.Tensor) -> np.ndarray:
-        return dice(training.predict_masks(network, images, config.size), masks)
+        return dice(training.predict_masks(network, images, config.size).numpy(), masks.numpy())
 
     held = torch.from_numpy(run.validation)
     validation = float(score(material.images[held], material.masks[held]).mean()) if len(held) else None
