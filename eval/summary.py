@@ -24,7 +24,19 @@ def result(name: str) -> dict[str, Any] | None:
 
 def rows() -> list[Row]:
     """(what, figure, target of the design, result file) of everything that has been measured."""
-    makers = (_solver, _table, _people, _transport, _tone, _speed, _realism, _segmentation)
+    makers = (
+        _solver,
+        _table,
+        _people,
+        _transport,
+        _tone,
+        _speed,
+        _realism,
+        _segmentation,
+        _checkpoints,
+        _gain,
+        _gain_differences,
+    )
     return [row for make in makers for row in make()]
 
 
@@ -149,6 +161,54 @@ def _segmentation() -> list[Row]:
         )
         for arm, value in segmentation["figures"].items()
         if isinstance(value, dict) and "mean_dice" in value
+    ]
+
+
+def _checkpoints() -> list[Row]:
+    found: list[Row] = []
+    for name in ("derm", "derm-open", "derm-segmenter"):
+        record = result(f"checkpoint_{name}")
+        for dataset, values in (record["figures"] if record else {}).items():
+            shown = [
+                f"{key.replace('_', ' ')} {value:.3f}" for key, value in values.items() if isinstance(value, float)
+            ]
+            what = f"checkpoint {name}, validation split of {dataset} (n = {values['n']})"
+            found.append((what, ", ".join(shown), "none set", f"checkpoint_{name}"))
+    return found
+
+
+def _interval(figure: dict[str, Any], sign: str = "") -> str:
+    """A figure of an evaluation with its interval."""
+    if figure["value"] is None:
+        return f"insufficient (n = {figure['n']})"
+    low, high = figure["interval"] or (float("nan"),) * 2
+    return f"{figure['value']:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
+
+
+def _gain() -> list[Row]:
+    gain = result("gain_real")
+    return [
+        (
+            f"{arm['n_real']} real images, {arm['arm']}, {arm['n_seeds']} seeds: balanced accuracy; macro AUROC",
+            "; ".join(_interval(arm["scores"][score]) for score in ("balanced_accuracy", "macro_auroc")),
+            "none set",
+            "gain_real",
+        )
+        for arm in (gain["figures"]["arms"] if gain else [])
+    ]
+
+
+def _gain_differences() -> list[Row]:
+    gain = result("gain_real")
+    return [
+        (
+            f"{row['n_real']} real images: {row['arm']} less {row['against']}, {row['score'].replace('_', ' ')}",
+            f"{_interval(row['difference'], '+')}: {row['verdict']}",
+            "an interval above 0",
+            "gain_real",
+        )
+        for row in (gain["figures"]["differences"] if gain else [])
+        if row["fst"] is None and row["score"] in ("balanced_accuracy", "macro_auroc") and "synthetic" in row["arm"]
     ]
 
 
