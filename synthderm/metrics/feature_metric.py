@@ -15,7 +15,8 @@ from synthderm.functional.features import as_features
 class FeatureMetric(Metric):
     """Base of metrics over the features of real and synthetic images.
 
-    Subclasses implement :meth:`_add` (keep what is needed of a batch of features) and ``compute``.
+    Several of them in a :class:`torchmetrics.wrappers.FeatureShare` extract each batch once. Subclasses implement
+    :meth:`_add` (keep what is needed of a batch of features) and ``compute``.
 
     Attributes:
         extractor: the network, or None where only features are given.
@@ -24,6 +25,7 @@ class FeatureMetric(Metric):
 
     is_differentiable = False
     full_state_update = False
+    feature_network = "extractor"
 
     def __init__(self, extractor: nn.Module | int, **kwargs: Any) -> None:
         """A metric of one extractor.

@@ -4,7 +4,7 @@ from feature_images import MeanColours, images
 
 from synthderm.core import InputError
 from synthderm.functional.neighbours import prdc
-from synthderm.metrics import PRDC
+from synthderm.metrics import PRDC, FrechetDistance, KernelDistance
 
 
 def test_the_shell_gives_the_function_of_the_features():
@@ -40,3 +40,24 @@ def test_too_few_images_are_refused():
     metric.update_features(torch.rand(29, 2), real=False)
     with pytest.raises(InputError, match="at least 30"):
         metric.compute()
+
+
+def test_metrics_share_the_features_of_a_batch():
+    from torchmetrics.wrappers import FeatureShare
+
+    class Counting(MeanColours):
+        calls = 0
+
+        def forward(self, x):
+            Counting.calls += 1
+            return super().forward(x)
+
+    extractor, sets = Counting(), {True: images(60, 0), False: images(60, 1, 0, 240)}
+    shared = FeatureShare([FrechetDistance(extractor), KernelDistance(extractor), PRDC(extractor)])
+    alone = KernelDistance(MeanColours())
+    for real, x in sets.items():
+        for part in x.split(30):
+            shared.update(part, real=real)
+        alone.update(x, real=real)
+    assert Counting.calls == 4
+    assert shared.compute()["KernelDistance"].item() == pytest.approx(alone.compute().item(), rel=1e-6)
