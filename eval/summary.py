@@ -1,6 +1,6 @@
-"""The figures of ``eval/README.md``, from the files in ``eval/results``: python eval/summary.py [--write].
+"""The figures of ``eval/README.md`` and ``README.md``, from ``eval/results``: python eval/summary.py [--write].
 
-Without ``--write`` the table is printed. The test suite compares the table in the document with this script's.
+Without ``--write`` the tables are printed. The test suite compares the tables in the documents with this script's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"
+FRONT_PAGE = HERE.parent / "README.md"
 BEGIN, END = "<!-- figures: python eval/summary.py --write -->", "<!-- end of figures -->"
 Row = tuple[str, str, str, str]
 
@@ -218,21 +219,48 @@ def table() -> str:
     return head + "".join(f"| {what} | {figure} | {aim} | `{name}.json` |\n" for what, figure, aim, name in rows())
 
 
-def document() -> str:
-    """``eval/README.md`` with the present table."""
-    text = README.read_text()
+def gain_table() -> str:
+    """What simulated images do for a classifier, in Markdown; nothing if it has not been measured."""
+    gain = result("gain_real")
+    if not gain:
+        return ""
+    against = {
+        (row["n_real"], row["arm"]): row
+        for row in gain["figures"]["differences"]
+        if row["fst"] is None and row["score"] == "balanced_accuracy" and row["against"].startswith("real+replay@")
+    }
+    lines = [
+        "| real images | arm | balanced accuracy | macro AUROC | balanced accuracy less replay's |",
+        "|---|---|---|---|---|",
+    ]
+    for arm in gain["figures"]["arms"]:
+        row = against.get((arm["n_real"], arm["arm"]))
+        told = f"{_interval(row['difference'], '+')}: {row['verdict']}" if row else ""
+        scores = [_interval(arm["scores"][score]) for score in ("balanced_accuracy", "macro_auroc")]
+        lines.append(f"| {arm['n_real']} | {arm['arm']} | {' | '.join(scores)} | {told} |")
+    return "\n".join(lines) + "\n"
+
+
+def _between(text: str, content: str) -> str:
     before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n{table()}{END}{rest.split(END)[1]}"
+    return f"{before}{BEGIN}\n{content}{END}{rest.split(END)[1]}"
+
+
+def documents() -> dict[Path, str]:
+    """``eval/README.md`` and ``README.md`` with the present tables."""
+    tables = {README: table(), FRONT_PAGE: "\n" + gain_table() + "\n"}
+    return {path: _between(path.read_text(), content) for path, content in tables.items()}
 
 
 def main() -> None:
-    """Print the table, or put it into the document."""
+    """Print the tables, or put them into the documents."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="update eval/README.md")
+    parser.add_argument("--write", action="store_true", help="update eval/README.md and README.md")
     if parser.parse_args().write:
-        README.write_text(document())
+        for path, text in documents().items():
+            path.write_text(text)
     else:
-        print(table())
+        print(table(), gain_table(), sep="\n")
 
 
 if __name__ == "__main__":
