@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -141,6 +141,12 @@ class CopyDetector:
             -int(upper_threshold(-hold_out.hash_distances, false_alarm_rate)),
             self._kept,
         )
+
+    def subset(self, indices: Sequence[int]) -> CopyDetector:
+        """The detector of some of the training images, without a threshold."""
+        rows = torch.as_tensor(np.asarray(indices, np.int64))
+        kept = {name: values[rows] for name, values in self._kept.items()}
+        return CopyDetector(self.thumbs[rows], self.hashes[rows.numpy()], self.basis, _kept=kept)
 
     @cached_property
     def _views(self) -> torch.Tensor:

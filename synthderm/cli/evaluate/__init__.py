@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from .audit import audit
 from .gain import gain
 from .quality import quality
 from .report import report
@@ -16,5 +17,6 @@ evaluate = typer.Typer(
 )
 
 evaluate.command()(quality)
+evaluate.command()(audit)
 evaluate.command()(gain)
 evaluate.command()(report)
