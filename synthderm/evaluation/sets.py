@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class ImageSet:
         label_by: where the labels come from: "diagnosis", "label" or a column of the set's table.
         classes: the labels that occur, in the order of :data:`~synthderm.core.DIAGNOSES`, others by name.
         size: side that every image is brought to (centre square, antialiased), px; None: left as it is.
+        other_labels: label -> images that were left out because it is none that ``label_by`` knows.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ImageSet:
     label_by: str
     classes: tuple[str, ...]
     size: int | None
+    other_labels: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -169,6 +171,7 @@ class ImageSet:
             "image_sizes": {f"{w} x {h}": n for (w, h), n in self.image_sizes.most_common(5)},
             "size": self.size,
             "left_out": len(self.source.left_out),
+            "other_labels": dict(self.other_labels),
         }
 
     def _each(self, function: Callable[[int], Any], indices: Sequence[int]) -> list[Any]:
@@ -223,6 +226,7 @@ def open_set(
     name: str | None = None,
     need_masks: bool = False,
     tone_from: str = "auto",
+    leave_out_others: bool = False,
 ) -> ImageSet:
     """Read a set for an evaluation.
 
@@ -230,12 +234,15 @@ def open_set(
         path: folder or zip file of any layout that :func:`~synthderm.data.read_dataset` knows, or a set read before.
         size: side that every image is brought to (centre square, antialiased), px, 16 to 4096; None leaves them, and
             they must then be of one size.
-        label_by: "diagnosis" (the seven codes), "label" (as found) or a column of the set's table.
+        label_by: "diagnosis" (the seven codes), "label" (as found), "diagnosis or label" (as found where it is none of
+            the seven) or a column of the set's table.
         split: only this split of the set.
         where: column -> value; only these rows. Fields of :class:`~synthderm.data.Record` count as columns.
         name: what results call it; the folder's name by default.
         need_masks: refuse a set in which an image has no lesion mask.
         tone_from: as for :func:`~synthderm.data.read_dataset`; the tones of a set that was read before stay.
+        leave_out_others: leave images out whose label is none that ``label_by`` knows, and count them in
+            ``other_labels``; otherwise they are an error.
 
     Raises:
         InputError: if the set cannot be read, holds nothing that fits, has unusable labels, mixed sizes without
@@ -246,10 +253,13 @@ def open_set(
     if size is not None and not 16 <= size <= LARGEST:
         raise InputError(f"size must be between 16 and {LARGEST} px, but got {size}")
     records = _chosen(source, name, split, where or {})
+    others = Counter(record.label for record in records if not label_of(record, label_by))
+    if leave_out_others and others.total() < len(records):
+        records = tuple(record for record in records if label_of(record, label_by))
     labels = _labels(records, name, label_by)
     if not isinstance(path, RealSet) and tone_from != "stated":
         records = find_tones(source, records, tone_from)
-    found = ImageSet(name, source, records, label_by, ordered_classes(labels), size)
+    found = ImageSet(name, source, records, label_by, ordered_classes(labels), size, dict(others))
     if size is None and len(found.image_sizes) > 1:
         raise found._mixed(found.image_sizes)
     if need_masks:
@@ -259,6 +269,8 @@ def open_set(
 
 def label_of(record: Record, label_by: str) -> str:
     """The label of a record: its diagnosis, its label as found, or a column of its row; "" if it has none."""
+    if label_by == "diagnosis or label":
+        return record.diagnosis or record.label
     if label_by in ("diagnosis", "label"):
         return getattr(record, label_by) or ""
     value = record.metadata.get(label_by)

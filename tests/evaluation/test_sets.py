@@ -101,10 +101,19 @@ def test_labels_that_are_no_diagnosis(tmp_path):
     folder = make_folder(tmp_path / "set", [("mel", "a", ""), ("wart", "b", "")])
     with pytest.raises(InputError, match=r"1 of 2 images of set have no diagnosis.*'wart' \(1\).*--label-by label"):
         read(folder)
+    kept = read(folder, leave_out_others=True)
+    assert (kept.label_names, kept.describe()["other_labels"]) == (["mel"], {"wart": 1})
+    assert read(folder, label_by="diagnosis or label").classes == ("mel", "wart")
     images = read(folder, label_by="label")
     assert images.classes == ("mel", "wart")
     with pytest.raises(InputError, match=r"holds classes that the other set does not: 'wart' \(1\)"):
         images.labels_in(("mel", "nv"))
+
+
+def test_a_set_without_any_known_label_is_refused(tmp_path):
+    folder = make_folder(tmp_path / "set", [("wart", "a", ""), ("wart", "b", "")])
+    with pytest.raises(InputError, match="2 of 2 images of set have no diagnosis"):
+        read(folder, leave_out_others=True)
 
 
 def test_digest_changes_with_a_pixel_and_with_a_label(folder, tmp_path):

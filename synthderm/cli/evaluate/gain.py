@@ -125,6 +125,9 @@ def _numbers(option: str, text: str, kind: Callable[[str], Any]) -> tuple[Any, .
 def show(result: Mapping[str, Any]) -> None:
     """Print the tables of a result: arms, differences, verdicts."""
     figures, options = result["figures"], result["context"]["options"]
+    for name, about in result["context"]["sets"].items():
+        for label, n in about.get("other_labels", {}).items():
+            print(f"note: left out {n} images of {name} with the label {label!r}, which is none of the classes")
     names = [name for name in figures["arms"][0]["scores"] if name not in _NOT_SHOWN]
     rows = [
         (row["n_real"], row["arm"], row["n_train"], row["n_added"], row["n_seeds"])

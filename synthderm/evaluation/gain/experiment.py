@@ -94,7 +94,13 @@ def prepare(
         if isinstance(source, ImageSet):
             return source
         return open_set(
-            source, size=config.size, label_by=config.label_by, split=split, name=name, need_masks=needs_masks
+            source,
+            size=config.size,
+            label_by=config.label_by,
+            split=split,
+            name=name,
+            need_masks=needs_masks,
+            leave_out_others=True,
         )
 
     train, test = opened(real_train, train_split, "real-train"), opened(real_test, test_split, "real-test")
