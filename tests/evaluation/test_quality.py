@@ -136,6 +136,13 @@ def test_sets_without_a_common_class(tmp_path, real):
         quality(other, real, tmp_path / "o", extractor=TinyExtractor(), options=options())
 
 
+def test_one_class_has_no_class_fidelity(tmp_path):
+    real = real_folder(tmp_path / "r", n=108, classes=("nv",))
+    synthetic = synthetic_folder(tmp_path / "s", n=54, classes=("nv",))
+    found = quality(synthetic, real, tmp_path / "o", extractor=TinyExtractor(), options=options(by=()))
+    assert found["figures"]["class_fidelity"]["note"].startswith("needs two classes with 5 lesions or patients each")
+
+
 def test_classes_of_one_set_only_are_named(tmp_path, real):
     other = synthetic_folder(tmp_path / "s", n=64, classes=("nv", "vasc"))
     found = quality(other, real, tmp_path / "o", extractor=TinyExtractor(), options=options())
@@ -180,6 +187,8 @@ def test_masks_can_be_required(tmp_path, real):
     [
         ({"by": ("size",)}, "unknown part 'size'"),
         ({"batch_size": 0}, "batch_size"),
+        ({"classifier": "resnet9000"}, "unknown classifier 'resnet9000'"),
+        ({"segmenter": "unet9000"}, "unknown segmenter 'unet9000'"),
         ({"distances": DistanceOptions(draws=1)}, "at least 2 draws"),
     ],
 )

@@ -105,12 +105,10 @@ def test_a_class_that_the_real_set_lacks_is_left_out_and_named(tmp_path, real):
     assert figures["macro_classes"] == ["nv"]
 
 
-def test_a_class_with_fewer_groups_than_folds_is_no_class(tmp_path, synthetic):
+def test_a_class_with_fewer_groups_than_folds_is_no_class(tmp_path):
     real = open_set(real_folder(tmp_path / "r", n=48, per_group=4))
     assert usable_classes(real, 5) == ()
     assert usable_classes(real, 4) == ("nv", "mel", "bcc")
-    with pytest.raises(InputError, match="at least two classes with 5 lesions or patients each"):
-        recognise(synthetic, real, lambda chosen, fold: None, folds=5, seed=0)
 
 
 def test_recall_on_what_the_set_holds_back(synthetic, real):

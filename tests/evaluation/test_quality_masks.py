@@ -107,6 +107,12 @@ def test_a_set_without_masks_says_so(tmp_path):
     assert found == {"n": 10, "without_mask": 10, "note": "none of the 10 synthetic images has a lesion mask"}
 
 
+def test_real_images_without_masks_give_no_figure_to_compare_with(tmp_path):
+    real = real_folder(tmp_path / "r", n=12, masks=False)
+    found = judged(tmp_path, synthetic_folder(tmp_path / "s", n=40), real)
+    assert list(found["boundary_contrast"]) == ["synthetic"]
+
+
 def test_an_empty_mask_has_no_outline(tmp_path):
     folder = synthetic_folder(tmp_path / "s", n=36)
     Image.fromarray(np.zeros((48, 48), np.uint8)).save(folder / "masks" / "S0000_segmentation.png")

@@ -8,6 +8,7 @@ import numpy as np
 
 from synthderm.core import DIAGNOSES
 from synthderm.training.classifier import ClassifierConfig
+from synthderm.training.zoo import make_classifier
 
 from .columns import images_key
 from .fidelity import (
@@ -29,6 +30,17 @@ if TYPE_CHECKING:
 NONE = "none"
 
 
+def require_classifier(name: str) -> None:
+    """Refuse a classifier that cannot be made, before anything is measured.
+
+    Raises:
+        InputError: for an unknown name.
+        MissingExtraError: if a package is missing.
+    """
+    if name not in (PROBE, NONE):
+        make_classifier(name, 2)
+
+
 def class_section(subjects: Subjects, features: dict[str, np.ndarray]) -> dict[str, Any]:
     """Class fidelity as the options want it; JSON values.
 
@@ -41,6 +53,9 @@ def class_section(subjects: Subjects, features: dict[str, np.ndarray]) -> dict[s
         return {"note": "left out as asked"}
     folds = PROBE_FOLDS if options.classifier == PROBE else NETWORK_FOLDS
     classes = usable_classes(real, folds)
+    if len(classes) < 2:
+        few = ", ".join(classes) or "none"
+        return {"note": f"needs two classes with {folds} lesions or patients each in {real.name}, which has {few}"}
     place = {name: i for i, name in enumerate(classes)}
     labels = np.array([place.get(name, -1) for name in real.label_names], dtype=np.int64)
     if options.classifier == PROBE:

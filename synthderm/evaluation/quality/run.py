@@ -11,7 +11,7 @@ import numpy as np
 from synthderm.models.features import FeatureExtractor, load_extractor
 
 from ..result import read_result, write_result
-from .class_section import class_section
+from .class_section import class_section, require_classifier
 from .columns import feature_column
 from .distances import BIAS, distance_rows
 from .mask_section import MaskJudge
@@ -63,13 +63,14 @@ def quality(
         The content of ``quality.json``.
 
     Raises:
-        InputError: for sets that are too small, share no class, differ in size or lack masks that are required, and
-            for features that are not finite.
+        InputError: for sets that are too small, share no class, differ in size or lack masks that are required, for
+            a network that cannot be made, and for features that are not finite.
     """
     network = load_extractor(extractor) if isinstance(extractor, str) else extractor
     sets = open_synthetic(synthetic, size, label_by), *open_real(real, size, label_by, real_split)
     subjects = Subjects(*sets, network, Path(output), options or QualityOptions(), progress or _silent)
     subjects.require_comparable()
+    require_classifier(subjects.options.classifier)
     figures, features, subjects = _measured(subjects)
     pictures = _pictures(subjects, features)
     write_result(
