@@ -107,10 +107,7 @@ class Loaded:
 
 def load(path: str, size: int) -> Loaded:
     images = open_set(path, size=size, where={"dataset": "ham10000"}, tone_from="stated")
-    pixels = images.images()
-    _, first = np.unique(pixels.flatten(1).numpy(), axis=0, return_index=True)  # HAM10000 holds a few images twice
-    whole = Loaded(images.records, pixels, images.label_names)
-    return whole.part(np.sort(first))
+    return Loaded(images.records, images.images(), images.label_names)
 
 
 def draw_sets(whole: Loaded, kind: str, seed: int, args: argparse.Namespace) -> tuple[Loaded, Loaded, Loaded]:

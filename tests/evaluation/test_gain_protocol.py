@@ -196,7 +196,7 @@ def test_a_killed_experiment_is_finished_by_the_same_call(sets, tmp_path, refere
     )
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path})
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while not list((tmp_path / "runs").glob("*_seed*.json")):
         assert time.monotonic() < end
         assert process.poll() is None

@@ -19,11 +19,15 @@ from typing import Any
 
 from synthderm.core import InputError, SynthdermError
 from synthderm.core.threads import one_thread
+from synthderm.data.files import HIDDEN
 
 from .config import GainConfig
 from .material import Material
 from .plan import Run
 from .runs import RunFolder, execute
+
+MATERIAL = "material"
+"""Folder of the pixels that workers read; it is gone when they have ended."""
 
 
 def run_all(
@@ -49,7 +53,7 @@ def run_all(
 def _in_processes(
     runs: Sequence[Run], config: GainConfig, material: Material, folder: RunFolder, workers: int
 ) -> Iterator[Run]:
-    block = folder.root / ".synthderm" / "material"
+    block = folder.root / HIDDEN / MATERIAL
     block.mkdir(parents=True, exist_ok=True)
     start = {"root": str(folder.root), "material": str(block), "config": config.to_dict(), "parent": os.getpid()}
     answers: queue.SimpleQueue[tuple[int, dict[str, Any] | None]] = queue.SimpleQueue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from synthderm.data.files import HIDDEN, clean_work, make_folder
 from ..result import read_result, write_result
 from .config import GainConfig
 from .experiment import Experiment, Source, prepare
-from .pool import run_all
+from .pool import MATERIAL, run_all
 from .runs import Finished, RunFolder
 
 Progress = Callable[[int, int], None]
@@ -97,6 +98,7 @@ def carry_out(
         ) from None
     with lock:
         clean_work(root)
+        shutil.rmtree(root / HIDDEN / MATERIAL, ignore_errors=True)  # of a process that was killed
         folder = RunFolder(root)
         folder.claim(experiment.identity(), overwrite)
         folder.keep_test(experiment.test.labels, experiment.test.groups, experiment.test.fst, experiment.test.classes)

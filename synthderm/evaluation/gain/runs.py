@@ -166,7 +166,7 @@ class RunFolder:
     def load(self, run: Run) -> Finished | None:
         """The run if it is finished and was made from the same images; None if it has to be done."""
         path = self.folder / f"{run.name}.json"
-        if not path.is_file():
+        if not (path.is_file() and path.with_suffix(".npz").is_file()):
             return None
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["images"] != run.digest:
