@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,6 @@ from .cells import Cell
 from .draws import group_codes, group_halves
 
 NAMES = ("fid", "kid", "precision", "recall", "density", "coverage")
-_SMALLER_SETS = 10
 _SHARES = ("precision", "recall", "coverage")
 
 BIAS = (
@@ -55,6 +54,18 @@ class DistanceOptions:
     most_pairs: int = 5000
     force: bool = False
     seed: int = 0
+
+
+class Effort(NamedTuple):
+    """How often a FID is taken for its interval and its extrapolation; its cost grows with the cube of the features."""
+
+    blocks: int
+    extrapolations: int
+    smaller_sets: int
+
+
+def _effort(num_features: int) -> Effort:
+    return Effort(50, 10, 10) if num_features <= 512 else Effort(12, 3, 2)
 
 
 @dataclass(frozen=True)
@@ -201,7 +212,10 @@ def _intervals(draw: Draw, n: int, pairs: int, with_fid: bool, options: Distance
         return {}
     found: dict[str, Interval] = {}
     if with_fid:
-        both = frechet_intervals(x, y, groups=x_codes, reference_groups=y_codes, seed=options.seed, force=options.force)
+        both = frechet_intervals(
+            x, y, groups=x_codes, reference_groups=y_codes, blocks=_effort(x.shape[1]).blocks, seed=options.seed,
+            force=options.force,
+        )  # fmt: skip
         found["fid"] = both.at_n
         if both.at_infinity is not None:
             found["fid_infinity"] = both.at_infinity
@@ -217,9 +231,11 @@ def _infinity(draws: Sequence[Draw], n: int, interval: Interval | None, rng: np.
     """The FID extrapolated to infinitely many images, where its interval can be formed at all."""
     if interval is None:
         return {"fid_infinity": figure(None, n=n), "fid_infinity_floor": figure(None, n=n)}
-    options = {"draws": _SMALLER_SETS, "force": True}
-    values = [frechet_infinity(d.synthetic[:n], d.reference[:n], rng, **options) for d in draws]
-    floors = [frechet_infinity(d.held_out[:n], d.reference[:n], rng, **options) for d in draws]
+    effort = _effort(draws[0].synthetic.shape[1])
+    options = {"draws": effort.smaller_sets, "force": True}
+    few = draws[: effort.extrapolations]
+    values = [frechet_infinity(d.synthetic[:n], d.reference[:n], rng, **options) for d in few]
+    floors = [frechet_infinity(d.held_out[:n], d.reference[:n], rng, **options) for d in few]
     return {
         "fid_infinity": _with_interval("fid_infinity", float(np.mean(values)), interval, n),
         "fid_infinity_floor": _with_spread("fid_infinity", np.array(floors), n),
