@@ -93,7 +93,11 @@ def write_audit(folder, flagged=False, **more):
                 "synthetic": np.round(900 * np.exp(-((middle - 0.6) ** 2) / 0.01)).astype(int).tolist(),
                 "hold_out": np.round(200 * np.exp(-((middle - 0.7) ** 2) / 0.008)).astype(int).tolist(),
             },
+            "exact": 1 if flagged else 0,
+            "perceptual_hash": {"share": spread(0.012, 0.004, 3500), "threshold_bits": 8},
+            "files": [pair["synthetic"] for pair in pairs[:3]],
             "pairs": pairs,
+            "hold_out_pairs": [{**pairs[-1], "hold_out": "ISIC_9999.jpg", "score": 0.61}],
         },
         "shortcut": {
             "synthetic": spread(0.71 if flagged else 0.53, 0.02, 3500),
@@ -103,9 +107,19 @@ def write_audit(folder, flagged=False, **more):
                 for i, name in enumerate(CLASSES)
             },
             "flagged": flagged,
+            "rule": "flagged above 0.9",
         },
-        "leakage": {"shared_groups": 0, "exact_duplicates": 0, "near_duplicates": 2 if flagged else 0},
-        "watermark": {"checked": False, "reason": "no detector is installed"},
+        "leakage": {
+            "shared_groups": ["a/lesion_7"] if flagged else [],
+            "exact_train_and_test": [],
+            "near_train_and_test": [{"file": "a.png", "like": "b.png", "score": 0.91}],
+            "near_shares": {"train_and_test": spread(0.005, 0.004, 400), "among_hold_out_images": {"rate": 0.01}},
+        },
+        "watermark": {
+            "checked": False,
+            "reason": "this version has no watermark detector",
+            "metadata_says_synthetic": figure(1.0, 0.999, 1.0, 3500),
+        },
         **more,
     }
     return write_result(folder, "audit", figures, protocol="Is it honest?", context=CONTEXT)

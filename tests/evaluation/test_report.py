@@ -188,13 +188,23 @@ def test_the_audit_speaks_up(tmp_path):
     write_audit(tmp_path / "good")
     write_audit(tmp_path / "bad", flagged=True)
     good, bad = (page_of(tmp_path / name).sections["in-short"] for name in ("good", "bad"))
-    assert "No more than among real images" in good
-    assert "More than among real images" in bad
-    assert "Does the background give the class away? ✓ No" in good
+    assert "Is it honest? \N{CHECK MARK} Nothing was found (verdict of the audit: pass)" in good
+    assert "Is it honest? ? There is something to look at (verdict of the audit: warn) The background alone" in bad
+    assert "Are there copies of training images? \N{CHECK MARK} No more than chance" in good
+    assert "Are there copies of training images? ! Yes, exact ones" in bad
+    assert "Does the background give the class away? \N{CHECK MARK} No more than in the real images" in good
     assert "Does the background give the class away? ! Yes" in bad
-    assert "Do training and test share lesions? ✓ No" in good
-    assert "near duplicates: 2" in bad
-    assert "Do the images carry the watermark? ? Not checked no detector is installed" in good
+    assert "share anything? ? Near duplicates, to look at shared groups: 0" in good
+    assert "share anything? ! Yes shared groups: 1, exact train and test: 0, near train and test: 1." in bad
+    assert "carry the watermark? ? Not checked This version has no watermark detector." in good
+
+
+def test_more_copies_than_the_false_alarm_rate_are_bad_news(tmp_path):
+    path = write_audit(tmp_path)
+    body = json.loads(path.read_text())
+    body["figures"]["copies"]["share"] = figure(0.031, 0.022, 0.043, 3500)
+    path.write_text(json.dumps(body))
+    assert "training images? ! Yes, more than chance" in page_of(tmp_path).sections["in-short"]
 
 
 def test_several_results_of_a_kind_stand_one_after_the_other(tmp_path):
@@ -242,7 +252,7 @@ def test_a_result_may_lack_any_part(tmp_path, kind, figures):
 
 
 def test_pictures_come_from_the_folder_and_only_from_there(tmp_path, folder):
-    assert len([a for a in page_of(folder / "audit").all("img")]) == 8
+    assert len(page_of(folder / "audit").all("img")) == 9
     path = write_quality(tmp_path / "quality")
     (tmp_path / "secret.png").write_bytes((tmp_path / "quality" / "sheet.png").read_bytes())
     body = json.loads(path.read_text())

@@ -131,7 +131,8 @@ def test_names_in_a_drawing_are_text_only():
 
 def test_a_histogram_shows_the_threshold_beside_what_is_above():
     counts, edges = [0, 4, 4, 2], [0.0, 0.25, 0.5, 0.75, 1.0]
-    svg = histogram([("synthetic", edges, counts, "#0072b2")], "alt", x="score", threshold=0.9, above=True)
+    svg = histogram([("synthetic", edges, counts, "#0072b2")], "alt", x="score", threshold=0.6, above=True)
+    assert svg.index("fill: var(--line)") < svg.index("fill: var(--mixed)")  # what is above is not covered
     assert "threshold" in svg
     assert "share of images, %" in svg
     assert histogram([("synthetic", edges, [0, 0, 0, 0], "#0072b2")], "alt", x="score") == ""

@@ -13,6 +13,7 @@ from synthderm.core import InputError
 from synthderm.data import write_atomic
 
 from . import audit, gain, quality
+from .audit_answers import audit_answers
 from .gain_answers import gain_answers
 from .layout import section
 from .method import method_part, raw_part
@@ -78,7 +79,7 @@ def report_html(results: Sequence[Result], *, title: str = TITLE) -> str:
     answers = [
         *gain_answers(by_kind["gain"], gain.MISSING),
         *quality.quality_answers(by_kind["quality"]),
-        *audit.audit_answers(by_kind["audit"]),
+        *audit_answers(by_kind["audit"], audit.MISSING),
     ]
     parts = {
         "helps": _section("helps", by_kind["gain"], gain, gain.gain_part),

@@ -223,9 +223,8 @@ def histogram(
         if threshold is not None:
             axes.axvline(threshold, color=INK, linewidth=1.2, linestyle=(0, (4, 3)), label="threshold")
             low, high = axes.get_xlim()
-            axes.axvspan(
-                *((threshold, max(high, threshold)) if above else (min(low, threshold), threshold)), color=LINE
-            )
+            ends = (threshold, max(high, threshold)) if above else (min(low, threshold), threshold)
+            axes.axvspan(*ends, color=LINE, zorder=0)
             axes.set_xlim(min(low, threshold), max(high, threshold))
         axes.set_ylim(bottom=0)
         tidy(axes, grid="y", x=x, y="share of images, %")
