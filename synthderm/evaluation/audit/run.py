@@ -120,6 +120,8 @@ def audit(
 def _open(given: Source, size: int | None, label_by: str, split: str | None = None) -> ImageSet:
     if isinstance(given, ImageSet):
         return given
+    if label_by == "diagnosis":  # no image is left out of the search for copies for its label
+        label_by = "diagnosis or label"
     return open_set(given, size=size, label_by=label_by, split=split, tone_from="stated")
 
 
