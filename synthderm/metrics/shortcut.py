@@ -39,6 +39,7 @@ FEATURES = (
 """What is measured of each image; see :func:`background_statistics`."""
 
 _SHRINKAGE = 0.01
+_BLOCK = 64
 
 
 def background_statistics(images: torch.Tensor, masks: torch.Tensor | None = None) -> np.ndarray:
@@ -62,6 +63,15 @@ def background_statistics(images: torch.Tensor, masks: torch.Tensor | None = Non
         raise InputError(f"expected (N, 3, H, W) uint8 images of 16 px or more, got {tuple(images.shape)}")
     if masks is not None and tuple(masks.shape) != (len(images), *images.shape[-2:]):
         raise InputError(f"expected {(len(images), *images.shape[-2:])} masks, got {tuple(masks.shape)}")
+    parts = [
+        _statistics(images[i : i + _BLOCK], None if masks is None else masks[i : i + _BLOCK])
+        for i in range(0, len(images), _BLOCK)
+    ]
+    return torch.cat(parts).numpy() if parts else np.empty((0, len(FEATURES)))
+
+
+def _statistics(images: torch.Tensor, masks: torch.Tensor | None) -> torch.Tensor:
+    """The same for a few images."""
     x = images.double() / 255
     outside = torch.ones(len(x), *x.shape[-2:], dtype=torch.bool) if masks is None else ~_widened(masks)
     grey = x.mean(1)
@@ -79,7 +89,7 @@ def background_statistics(images: torch.Tensor, masks: torch.Tensor | None = Non
         greys.append(mean[:, :3].mean(1))
     found = torch.cat([*parts, (greys[0] - greys[1])[:, None]], 1)
     found[~enough] = torch.nan
-    return found.numpy()
+    return found
 
 
 def regions(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
