@@ -38,7 +38,9 @@ def quality(
         bool, typer.Option("--require-masks", help="Refuse a set in which an image lacks its lesion mask.")
     ] = False,
     draws: Annotated[int, typer.Option(help="How often the real set is parted for values and floors.")] = 10,
-    halves: Annotated[int, typer.Option(help="Half-samples for the intervals of distances.")] = 40,
+    halves: Annotated[
+        int, typer.Option(help="Half-samples for intervals of precision, recall, density, coverage.")
+    ] = 40,
     batch_size: Annotated[int, typer.Option(help="Images in memory at a time; changes no figure.")] = 64,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Also with too few images for a FID.")] = False,
