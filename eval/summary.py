@@ -37,6 +37,8 @@ def rows() -> list[Row]:
         _checkpoints,
         _gain,
         _gain_differences,
+        _agreement,
+        _degradations,
     )
     return [row for make in makers for row in make()]
 
@@ -211,6 +213,32 @@ def _gain_differences() -> list[Row]:
         for row in (gain["figures"]["differences"] if gain else [])
         if row["fst"] is None and row["score"] in ("balanced_accuracy", "macro_auroc") and "synthetic" in row["arm"]
     ]
+
+
+def _agreement() -> list[Row]:
+    agreement = result("agreement")
+    return [
+        (
+            f"{name.replace('_', ' ')} against {value['other']}: largest relative difference",
+            f"{value['largest_relative_difference']:.1e}",
+            f"≤ {value['aim']:g}",
+            "agreement",
+        )
+        for name, value in (agreement["figures"] if agreement else {}).items()
+        if "largest_relative_difference" in value and not name.endswith("_weighted")
+    ]
+
+
+def _degradations() -> list[Row]:
+    found: list[Row] = []
+    for name in ("derm", "derm-open"):
+        record = result(f"degradations_{name}")
+        if record:
+            totals = record["figures"]["totals"]
+            figure = f"{totals['in_order']} of {totals['kinds']} ({totals['inversions']} inversions in {totals['pairs']} pairs)"
+            what = f"{name}: kinds of damage whose four levels the Frechet distance puts in order"
+            found.append((what, figure, "all", f"degradations_{name}"))
+    return found
 
 
 def table() -> str:
