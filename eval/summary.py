@@ -235,7 +235,8 @@ def _degradations() -> list[Row]:
         record = result(f"degradations_{name}")
         if record:
             totals = record["figures"]["totals"]
-            figure = f"{totals['in_order']} of {totals['kinds']} ({totals['inversions']} inversions in {totals['pairs']} pairs)"
+            turned = f"{totals['inversions']} inversions in {totals['pairs']} pairs"
+            figure = f"{totals['in_order']} of {totals['kinds']} ({turned})"
             what = f"{name}: kinds of damage whose four levels the Frechet distance puts in order"
             found.append((what, figure, "all", f"degradations_{name}"))
     return found
