@@ -98,7 +98,8 @@ def _heat_cells(row: str, columns: Sequence[str], counts: Sequence[Any]) -> Iter
     for column, count in zip(columns, known, strict=False):
         share = count / total if total else 0.0
         mark = ' class="same"' if column == row else ""
-        below = f"<small>{percent(share, 0)}</small>" if count else ""
+        told = "&lt;1 %" if 0 < share < 0.005 else percent(share, 0)
+        below = f"<small>{told}</small>" if count else ""
         yield f'<td{mark} style="--share:{share:.3f}">{number(int(count))}{below}</td>'
     yield count_cell(int(total))
 
