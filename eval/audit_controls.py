@@ -33,14 +33,20 @@ from synthderm.core import image_seed
 from synthderm.evaluation.audit import AuditOptions, audit
 from synthderm.evaluation.audit.copies import density_ratio
 from synthderm.functional.intervals import proportion_interval
-from synthderm.metrics.shortcut import background_statistics, held_out_probabilities, shortcut_intervals
+from synthderm.metrics.shortcut import (
+    LEAST_PER_CLASS,
+    background_statistics,
+    held_out_probabilities,
+    shortcut_intervals,
+)
 from synthderm.models.copies import CopyDetector, upper_threshold
 from synthderm.models.features import load_extractor
 
 RATE = 0.01
 SAME_LESION = (
     "isic2017_ISIC_0012127", "ham10000_ISIC_0027027", "isic2017_ISIC_0015124", "isic2017_ISIC_0014946",
-    "ham10000_ISIC_0027435", "ham10000_ISIC_0025470", "ham10000_ISIC_0029232",
+    "isic2017_ISIC_0015313", "ham10000_ISIC_0027435", "ham10000_ISIC_0025470", "ham10000_ISIC_0029232",
+    "ham10000_ISIC_0027737",
 )  # fmt: skip
 """Validation images of the pack that show a lesion of the training split."""
 
@@ -206,11 +212,14 @@ def _recall(
 
 def shortcut_of(statistics: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> dict[str, object]:
     kept = np.isfinite(statistics).all(1)
+    counts = {c: len(set(groups[kept & (labels == c)])) for c in set(labels.tolist())}
+    kept &= np.isin(labels, [c for c, n in counts.items() if n >= LEAST_PER_CLASS])
     labels = np.unique(labels[kept], return_inverse=True)[1]
     probabilities = held_out_probabilities(statistics[kept], labels, groups[kept])
     macro = shortcut_intervals(probabilities, labels, groups[kept])[0]
     interval = [round(macro.low, 4), round(macro.high, 4)]
-    return {"auc": round(macro.value, 4), "interval": interval, "n": int(kept.sum()), "groups": macro.n_groups}
+    sizes = {"n": int(kept.sum()), "groups": macro.n_groups, "classes": int(labels.max()) + 1}
+    return {"auc": round(macro.value, 4), "interval": interval, **sizes}
 
 
 def shortcut(pack: RealPack, seed: int, simulated: int) -> dict[str, object]:

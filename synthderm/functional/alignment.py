@@ -9,7 +9,7 @@ the blob is taken away, laid over the other picture at the right turn, crop and 
 2. :func:`detail_correlation`: the query and the candidate's crop at 32 px, the local mean and contrast taken out, a
    band of frequencies weighted up as natural images fall off, correlated over all small shifts by a Fourier transform.
 
-The score of a pair is the highest correlation, -1 to 1. Recall and false alarms are in
+What becomes of the correlations is in :mod:`synthderm.models.copies`; recall and false alarms are in
 ``eval/results/audit_controls.json``.
 """
 

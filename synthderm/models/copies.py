@@ -27,7 +27,12 @@ from synthderm.functional.phash import dihedral_hashes, nearest_hash, perceptual
 Batches = torch.Tensor | Iterable[torch.Tensor]
 """(N, 3, H, W) uint8 sRGB images at once, or several such batches in turn."""
 
-CANDIDATES = 10
+CANDIDATES = 20
+"""Training images whose detail is compared with that of a query."""
+
+USUAL_WEIGHT = 0.6
+"""How much of a query's usual correlation is taken off its best one; see :meth:`CopyDetector.score`."""
+
 _BLOCK = 128
 _FIT_LIMIT = 4000
 _FORMAT = "synthderm copy detector 1"
@@ -38,7 +43,7 @@ class CopyScores:
     """What a detector says of N images.
 
     Attributes:
-        scores: (N,) float64, -1 to 1: correlation of the detail after the best alignment; higher is more alike.
+        scores: (N,) float64, about -0.5 to 1; higher is more alike. See :meth:`CopyDetector.score`.
         nearest: (N,) int64, the training image with that score.
         is_copy: (N,) bool, the score is above the threshold; all False for a detector without one.
         hash_distances: (N,) int64, 0 to 64: Hamming distance to the nearest perceptual hash, over turns and flips.
@@ -157,6 +162,11 @@ class CopyDetector:
     def score(self, images: Batches) -> CopyScores:
         """Scores of images, with the nearest training image of each.
 
+        The score is the highest correlation of detail among the candidates, less 0.6 times their lower quartile: a
+        plain dark blob correlates a little with every other one, a copy with its original alone (the calibration by
+        neighbours of Carlini et al. 2023, section 4.2). It is the lower quartile, so that a training set that holds an
+        image several times does not hide its copies.
+
         Args:
             images: batches of uint8 sRGB images; memory does not grow with their number.
         """
@@ -182,6 +192,7 @@ class CopyDetector:
         repeated = thumbs.repeat_interleave(k, 0)
         scores = aligned_scores(repeated, turns.flatten(), self.thumbs[rows.flatten()], views.flatten()).view(n, k)
         best, place = scores.max(1)
+        best = best - USUAL_WEIGHT * scores.quantile(0.25, 1)
         return best.double().numpy(), rows.gather(1, place[:, None])[:, 0].numpy()
 
     def save(self, path: str | Path) -> Path:

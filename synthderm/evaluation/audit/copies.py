@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +22,9 @@ NEIGHBOURS = 50
 _BINS = 50
 
 RULE = (
-    "More copies than chance: the lower end of the share's interval lies above the false-alarm rate, or an image is a "
-    "training image pixel for pixel."
+    "More copies than chance: the lower end of the share's interval lies above the highest plausible false-alarm rate "
+    "(the upper end of the interval that so few hold-out images leave for it), or an image is a training image pixel "
+    "for pixel."
 )
 
 
@@ -33,6 +35,11 @@ def share_figure(hits: np.ndarray, **extra: Any) -> dict[str, Any]:
         return figure(None, n=n, count=count, **extra)
     interval = proportion_interval(count, n)
     return figure(interval.value, interval.low, interval.high, n, count=count, **extra)
+
+
+def highest_rate(hits: int, n: int) -> float:
+    """Upper end of the 95 % interval of a rate of which ``hits`` were seen among ``n`` hold-out images (Wilson)."""
+    return proportion_interval(min(hits, n), n).high
 
 
 def density_ratio(x: np.ndarray, y: np.ndarray, neighbours: int = NEIGHBOURS) -> tuple[np.ndarray, np.ndarray]:
@@ -128,11 +135,13 @@ def copy_figures(search: CopySearch, parts: RealParts, exact: int, features: dic
     by_hash = synthetic.hash_distances < (detector.hash_threshold or 0)
     return {
         "share": share_figure(synthetic.is_copy),
-        "score": "correlation of the detail with the nearest training image after the best turn, crop and shift",
+        "score": "correlation of the detail with the nearest training image after the best turn, crop and shift, less "
+        "0.6 times the lower quartile over the 20 candidates",
         "rule": RULE,
         "threshold": detector.threshold,
         "false_alarm_rate": rate,
         "finest_rate": 1 / (n + 1),
+        "highest_plausible_rate": highest_rate(math.floor(rate * (n + 1) + 1e-9), n),
         "hold_out_n": n,
         "hold_out": {
             "origin": parts.origin,

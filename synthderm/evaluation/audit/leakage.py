@@ -11,7 +11,7 @@ from synthderm.models.copies import CopyDetector, CopyScores
 
 from ..gain.checks import group_names, source_groups
 from ..sets import ImageSet
-from .copies import share_figure, too_many
+from .copies import highest_rate, share_figure, too_many
 from .measured import Measured
 
 NOT_CHECKED = {"checked": False, "reason": "no test set was given; give --test to look for leaks into it"}
@@ -85,7 +85,7 @@ def leakage_figures(
         "train_and_test": both_agree(detector, test_scores),
         "synthetic_and_test": both_agree(detector, synthetic_scores),
     }
-    usual = (int(both_agree(detector, hold_out).sum()) + 1) / (len(hold_out.scores) + 1)
+    usual = highest_rate(int(both_agree(detector, hold_out).sum()), len(hold_out.scores))
     body = {
         "shared_groups": shared_groups(train.images, test.images),
         "synthetic_from_test_groups": from_test(synthetic.images, test.images),
@@ -103,7 +103,7 @@ def leakage_figures(
         pairs = body[f"near_{name}"]
         if pairs:
             (failed if too_many(share, usual) else look).append(_told(f"near_{name}", pairs))
-    return {**body, "near_shares": {**shares, "among_hold_out_images": {"rate": usual}}}, failed, look
+    return {**body, "near_shares": {**shares, "among_hold_out_images": {"highest_plausible_rate": usual}}}, failed, look
 
 
 _WORDS = {
