@@ -92,6 +92,7 @@ class Arms:
 
 
 ARMS = {
+    "seeds_alone": Arms(of_seed=1.5, of_strength=0.4),
     "seeds_decide": Arms(of_seed=0.5, of_strength=0.15),
     "groups_decide": Arms(of_image=1.5, of_arm=0.8, of_seed=0.01, of_strength=0.01, of_seed_and_image=0.05),
     "mixed_clusters": Arms(groups=100, most_images=6, of_group=1.2, of_image=0.8, of_seed=0.15, of_strength=0.06,
