@@ -263,8 +263,9 @@ def call(monkeypatch, capfd, *args):
 def test_the_command_prints_tables_and_stops_a_bad_set(real, clean, tmp_path, monkeypatch, capfd):
     common = ("--train", real, "--extractor", "none", "--false-alarm-rate", "0.06", "--pairs", "2")
     status, out, err = call(monkeypatch, capfd, clean, *common, "-o", tmp_path / "a")
-    assert (status, "Verdict: pass" in out, "error" in err) == (0, True, False)
-    assert "false-alarm rate 0.06" in out
+    assert (status, "Verdict: fail" in out, "error" in err) == (0, False, False)
+    assert "Verdict: " in out
+    assert "false-alarm rate 0.06 set on 18 hold-out images" in out
     root = copy_of(clean, tmp_path)
     plant(root, "again.png", lesion(3, "mel")[0])
     status, out, err = call(monkeypatch, capfd, root, *common, "-o", tmp_path / "b", "--json")
