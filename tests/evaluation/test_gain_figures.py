@@ -271,7 +271,21 @@ def test_pairing_narrows_the_interval_of_a_difference():
     assert low > 0
 
 
-def test_more_resamples_than_groups_are_drawn_from_named_seeds():
+def test_images_of_a_lesion_are_resampled_together():
+    """Sixty lesions shown four times each say as little as sixty images: the interval is twice as wide."""
+    few = images()
+    chosen = np.repeat(np.arange(60), 4)
+    each = [(0.9 * guesses(few, 1.0, 0) + 0.1 * guesses(few, 1.0, s))[chosen] for s in range(1, 6)]
+    widths = []
+    for groups in ([f"g{i}" for i in chosen], [f"g{i}" for i in range(240)]):
+        test = TestImages(few.labels[chosen], groups, [None] * 240, CLASSES)
+        score = compared_scores(GainConfig())[1]
+        low, high = scorer(test).score(score, Cell(100, REPLAY, each, []), whole(test))["interval"]
+        widths.append(high - low)
+    assert 1.6 < widths[0] / widths[1] < 2.4
+
+
+def test_resamples_are_drawn_from_named_seeds():
     test = images()
     cells = [cell(test, REPLAY, 1.0), cell(test, MIXED, 1.5)]
     first, again = (json.dumps(compare_arms(scorer(test), cells)) for _ in range(2))

@@ -107,6 +107,16 @@ def test_only_what_is_missing_is_trained(reference, sets, tmp_path):
     assert without_seconds(again) == without_seconds(whole) == without_seconds(reference[1])
 
 
+def test_a_run_made_from_wrong_images_is_made_again(sets, tmp_path):
+    """Runs of another version that drew other images are not mixed with those of this one."""
+    run(sets, tmp_path, arms=("real",))
+    path = tmp_path / "runs" / "n50_real_seed1.json"
+    path.write_text(path.read_text().replace('"images": "', '"images": "0'))
+    lines = []
+    run(sets, tmp_path, arms=("real",), log=lines.append)
+    assert [line.split()[1] for line in lines] == ["n50_real_seed1:"]
+
+
 def test_more_seeds_and_ratios_may_be_asked_for_later(sets, tmp_path):
     first = run(sets, tmp_path)
     lines = []
