@@ -60,7 +60,7 @@ def gain(
         **options: fields of :class:`GainConfig`.
 
     Returns:
-        The content of ``gain.json``; see the developers' notes of the package for its figures.
+        The content of ``gain.json``; its figures are those of :func:`~synthderm.evaluation.gain.figures.summarise`.
 
     Raises:
         InputError: for sets whose comparison would be worthless, or a folder that holds something else.
