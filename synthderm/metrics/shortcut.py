@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torchmetrics import Metric
 
 from synthderm.core import InputError
-from synthderm.functional.bootstrap import Interval, group_interval
+from synthderm.functional.bootstrap import Interval, group_interval, group_strata
 from synthderm.functional.scores import auroc, macro_auroc
 
 CORNER, EDGE = 0.16, 0.08
@@ -198,10 +198,44 @@ def held_out_probabilities(
     return found
 
 
+def fold_auroc(
+    probabilities: np.ndarray, labels: np.ndarray, fold: np.ndarray, which: int | None = None, weights: Any = None
+) -> np.ndarray:
+    """Area under the ROC curve of one class against the rest, or the mean over classes, within folds and averaged.
+
+    Ranks of all folds together would lie below chance where there is nothing to learn: a fold with more of a class
+    leaves fewer of it to train on (Parker, Gunter & Bedo 2007).
+
+    Args:
+        probabilities: (N, C) of :func:`held_out_probabilities`.
+        labels: (N,) int.
+        fold: (N,) int of :func:`deal_folds`, the ones that the probabilities were made with.
+        which: the class; None: the mean over classes.
+        weights: (R, N) or None.
+
+    Returns:
+        (R,), or (1,) without weights.
+    """
+    each = []
+    for name in np.unique(fold):
+        inside = fold == name
+        weight = None if weights is None else weights[:, inside]
+        if which is None:
+            each.append(macro_auroc(probabilities[inside], labels[inside], weight))
+        else:
+            each.append(auroc(probabilities[inside, which], labels[inside] == which, weight))
+    return np.mean(each, axis=0)
+
+
 def shortcut_intervals(
-    probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray, resamples: int = 1000, seed: int = 0
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    fold: np.ndarray,
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> tuple[Interval, list[Interval]]:
-    """Macro area under the ROC curve of each class against the rest, and that of every class.
+    """The macro figure of :func:`fold_auroc` and that of every class, with their intervals.
 
     Intervals are 95 %, over groups, of fixed predictions: that other folds or images would give another classifier is
     not in them.
@@ -210,16 +244,17 @@ def shortcut_intervals(
         probabilities: (N, C) of :func:`held_out_probabilities`.
         labels: (N,) int.
         groups: (N,) int.
+        fold: (N,) int, see :func:`fold_auroc`.
         resamples: of the bootstrap.
         seed: of the bootstrap.
     """
-    options = {"resamples": resamples, "seed": seed, "bounds": (0.0, 1.0)}
-    macro = group_interval(lambda p, w: macro_auroc(p, labels, w), [probabilities], groups, **options)
-    each = [
-        group_interval(lambda p, w, c=c: auroc(p[:, c], labels == c, w), [probabilities], groups, **options)
-        for c in range(probabilities.shape[1])
+    strata = fold * probabilities.shape[1] + group_strata(groups, labels)
+    options = {"resamples": resamples, "seed": seed, "bounds": (0.0, 1.0), "strata": strata}
+    found = [
+        group_interval(lambda p, w, c=c: fold_auroc(p, labels, fold, c, w), [probabilities], groups, **options)
+        for c in (None, *range(probabilities.shape[1]))
     ]
-    return macro, each
+    return found[0], found[1:]
 
 
 class BackgroundShortcut(Metric):
@@ -277,7 +312,8 @@ class BackgroundShortcut(Metric):
         kept = np.isfinite(features).all(1)
         labels = np.unique(labels[kept], return_inverse=True)[1]
         found = held_out_probabilities(features[kept], labels, groups[kept], self.folds, self.seed)
-        return torch.tensor(macro_auroc(found, labels)[0], dtype=torch.float64)
+        fold = deal_folds(labels, groups[kept], self.folds, self.seed)
+        return torch.tensor(fold_auroc(found, labels, fold)[0], dtype=torch.float64)
 
 
 def _joined(kept: torch.Tensor | list[torch.Tensor]) -> np.ndarray:

@@ -11,6 +11,7 @@ from synthderm.metrics.shortcut import (
     background_statistics,
     deal_folds,
     discriminant_probabilities,
+    fold_auroc,
     held_out_probabilities,
     regions,
     shortcut_intervals,
@@ -115,10 +116,11 @@ def test_a_background_that_encodes_the_class_is_found_and_a_clean_one_is_chance(
     clean = scenes(labels, seed=1)
     statistics = background_statistics(*clean)
     groups = np.arange(160)
-    probabilities = held_out_probabilities(statistics, labels, groups)
-    macro, each = shortcut_intervals(probabilities, labels, groups, resamples=200)
+    probabilities, fold = held_out_probabilities(statistics, labels, groups), deal_folds(labels, groups)
+    macro, each = shortcut_intervals(probabilities, labels, groups, fold, resamples=200)
     assert macro.low < 0.5 < macro.high
-    assert macro.value == pytest.approx(roc_auc_score(labels, probabilities[:, 1]))
+    parts = [roc_auc_score(labels[fold == k], probabilities[fold == k, 1]) for k in range(5)]
+    assert macro.value == pytest.approx(np.mean(parts))
     assert [round(interval.value, 6) for interval in each] == [round(macro.value, 6)] * 2
     assert auc(*clean, labels) == pytest.approx(macro.value)
 
@@ -151,3 +153,17 @@ def test_unusable_input_is_refused():
         background_statistics(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
     with pytest.raises(InputError, match="masks"):
         background_statistics(torch.zeros(1, 3, 16, 16, dtype=torch.uint8), torch.zeros(1, 8, 8, dtype=torch.bool))
+
+
+def test_where_there_is_nothing_to_learn_the_mean_is_one_half():
+    """Pooled over folds it would lie below: the stratification bias."""
+    rng = np.random.default_rng(0)
+    labels, pooled, within = np.arange(70) % 7, [], []
+    for _ in range(60):
+        groups = rng.permutation(70)
+        features = rng.normal(size=(70, 6))
+        found = held_out_probabilities(features, labels, groups)
+        pooled.append(roc_auc_score(labels, found, multi_class="ovr"))
+        within.append(float(fold_auroc(found, labels, deal_folds(labels, groups))[0]))
+    assert np.mean(within) == pytest.approx(0.5, abs=0.02)
+    assert np.mean(pooled) < np.mean(within)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from synthderm.functional.intervals import Interval
-from synthderm.metrics.shortcut import FOLDS, LEAST_PER_CLASS, held_out_probabilities, shortcut_intervals
+from synthderm.metrics.shortcut import FOLDS, LEAST_PER_CLASS, deal_folds, held_out_probabilities, shortcut_intervals
 
 from ..result import figure
 from ..sets import ImageSet
@@ -57,7 +57,8 @@ def shortcut_figures(synthetic: Measured, real: Measured, how: tuple[str, str], 
         "seen": how[1],
         "classes": classes,
         "classes_left_out": sorted((set(synthetic.images.classes) | set(real.images.classes)) - set(classes)),
-        "classifier": f"linear discriminant analysis, {FOLDS} folds by lesion or patient, one against the rest",
+        "classifier": f"linear discriminant analysis, {FOLDS} folds by lesion or patient, one class against "
+        "the rest within each fold, averaged",
     }
 
 
@@ -94,7 +95,9 @@ def _one_set(
     labels = np.array([classes.index(images.label_names[i]) for i in chosen])
     groups = np.unique([images.groups[i] for i in chosen], return_inverse=True)[1]
     probabilities = held_out_probabilities(measured.background[chosen], labels, groups, seed=seed)
-    macro, each = shortcut_intervals(probabilities, labels, groups, resamples, seed)
+    macro, each = shortcut_intervals(
+        probabilities, labels, groups, deal_folds(labels, groups, seed=seed), resamples, seed
+    )
     counts = np.bincount(labels, minlength=len(classes))
     per_class = {c: _figure(interval, int(n)) for c, interval, n in zip(classes, each, counts, strict=True)}
     return _figure(macro, len(chosen), left_out=left_out, groups=macro.n_groups), per_class
