@@ -39,6 +39,10 @@ def rows() -> list[Row]:
         _gain_differences,
         _agreement,
         _degradations,
+        _null,
+        _audit_copies,
+        _audit_shortcut,
+        _coverage,
     )
     return [row for make in makers for row in make()]
 
@@ -239,6 +243,68 @@ def _degradations() -> list[Row]:
             figure = f"{totals['in_order']} of {totals['kinds']} ({turned})"
             what = f"{name}: kinds of damage whose four levels the Frechet distance puts in order"
             found.append((what, figure, "all", f"degradations_{name}"))
+    return found
+
+
+def _null() -> list[Row]:
+    null = result("gain_null")
+    aims = {"null": "≤ .05", "new": "none set"}
+    return [
+        (
+            f"{name.split('_')[0]} set called a gain, {value['repetitions']} repetitions, {score.replace('_', ' ')}",
+            _interval(figures["gain"]),
+            aims[name.split("_")[0]],
+            "gain_null",
+        )
+        for name, value in (null["figures"] if null else {}).items()
+        for score, figures in value["scores"].items()
+    ]
+
+
+def _audit_copies() -> list[Row]:
+    audit = result("audit_controls")
+    copies = audit["figures"].get("copies") if audit else None
+    if not copies:
+        return []
+    found: list[Row] = []
+    for name in ("all hold-out images", "without the same lesions"):
+        detail = copies[name]["aligned detail"]
+        head = f"copies, {name}, threshold for {copies['rate']:.0%}"
+        found.append((f"{head}: false alarms", _interval(detail["false_alarms"]), "≤ .01", "audit_controls"))
+        found += [
+            (f"{head}: found after {change}", _interval(recall), "none set", "audit_controls")
+            for change, recall in detail["recall"].items()
+        ]
+    return found
+
+
+def _audit_shortcut() -> list[Row]:
+    audit = result("audit_controls")
+    shortcut = audit["figures"].get("shortcut") if audit else None
+    return [
+        (
+            f"class from the background alone, AUC: {name}",
+            f"{value['auc']:.3f} ({value['interval'][0]:.3f} to {value['interval'][1]:.3f})",
+            "about .5" if "clean" in name else "none set",
+            "audit_controls",
+        )
+        for name, value in (shortcut or {}).items()
+        if isinstance(value, dict) and "auc" in value
+    ]
+
+
+def _coverage() -> list[Row]:
+    found: list[Row] = []
+    for part in ("difference", "distances", "proportions"):
+        record = result(f"coverage_{part}")
+        for cell, statistics in (record["figures"] if record else {}).items():
+            for score, kinds in statistics.items():
+                for kind, value in kinds.items() if isinstance(kinds, dict) else ():
+                    if isinstance(value, dict) and "coverage" in value:
+                        what = f"coverage of 95 % intervals, {cell}, {score}, {kind}".replace("_", " ")
+                        shown = f"{value['coverage']:.3f} of {value['experiments']}"
+                        aim = ".93 to .97" if kind != "percentile" else "none: shown for comparison"
+                        found.append((what, shown, aim, f"coverage_{part}"))
     return found
 
 

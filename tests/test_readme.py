@@ -61,7 +61,7 @@ COMMANDS = (
 
 
 def test_its_flags_exist(readme):
-    """Flags in a line with ``synthderm COMMAND`` are flags of that command or of ``generate``, all others of ``generate``."""
+    """Flags in a line with ``synthderm COMMAND`` are that command's or ``generate``'s, all others ``generate``'s."""
     code = (
         "import sys, contextlib, io\n"
         "from synthderm.cli import main\n"
