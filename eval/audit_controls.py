@@ -36,6 +36,7 @@ from synthderm.functional.intervals import proportion_interval
 from synthderm.metrics.shortcut import (
     LEAST_PER_CLASS,
     background_statistics,
+    deal_folds,
     held_out_probabilities,
     shortcut_intervals,
 )
@@ -43,9 +44,8 @@ from synthderm.models.copies import CopyDetector, upper_threshold
 from synthderm.models.features import load_extractor
 
 RATE = 0.01
-TINTS = (6.0, 12.0, 25.0)
-"""Blue more and red less, in levels of 255."""
 TINTS = (6.0, 12.0, 24.0, 40.0)
+"""Blue more and red less, in levels of 255."""
 SAME_LESION = (
     "isic2017_ISIC_0012127", "ham10000_ISIC_0027027", "isic2017_ISIC_0015124", "isic2017_ISIC_0014946",
     "isic2017_ISIC_0015313", "ham10000_ISIC_0027435", "ham10000_ISIC_0025470", "ham10000_ISIC_0029232",
@@ -235,8 +235,6 @@ def shortcut(pack: RealPack, seed: int, simulated: int) -> dict[str, object]:
     names = np.unique(groups)
     drawn = (rng.permutation(len(names)) % 2)[groups]  # labels that know nothing of the image
     figures = {"random labels (clean control)": shortcut_of(background_statistics(images, masks), drawn, groups)}
-    for levels in TINTS:  # of red against blue, of 255
-        figures = {"random labels (clean control)": shortcut_of(background_statistics(images, masks), drawn, groups)}
     for levels in TINTS:
         tint = torch.tensor([-levels, 0.0, levels])[:, None, None] * torch.from_numpy(drawn)[:, None, None, None]
         tinted = torch.where(masks[:, None], images.float(), images.float() + tint).round().clamp(0, 255).byte()
@@ -377,8 +375,7 @@ def main() -> None:
         measured = {"commit": git_commit(), "seed": args.seed, "minutes": minutes, **found}
         print(f"{name}: {minutes} min", flush=True)
         figures = earlier(pack.digest) | {name: measured}  # read now: another part may have been written meanwhile
-        ordered = {name: figures[name] for name in PARTS if name in figures}
-        write_result(NAME, ordered, data=pack.digest)
+        write_result(NAME, {part: figures[part] for part in PARTS if part in figures}, data=pack.digest)
 
 
 def earlier(data: str) -> dict[str, object]:
