@@ -5,12 +5,13 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.stats
 from audit_sets import NotFinite, Tiny, lesion, plant, write_set
 from PIL import Image
 
 from synthderm.core import InputError
 from synthderm.evaluation.audit import AuditOptions, audit
-from synthderm.evaluation.audit.copies import density_ratio, highest_rate, realised_rate, share_figure
+from synthderm.evaluation.audit.copies import density_ratio, exceeds, realised_rate, share_figure
 from synthderm.evaluation.audit.hold_out import part_real
 from synthderm.evaluation.audit.shortcut import is_flagged
 from synthderm.evaluation.result import figure
@@ -226,9 +227,11 @@ def test_the_realised_rate_is_that_of_images_that_did_not_set_the_threshold():
     assert realised_rate(np.arange(40.0), range(40), 0.01, 0)["rate"] > 0.01
 
 
-def test_few_hold_out_images_leave_the_rate_open():
-    assert highest_rate(1, 18) > 0.2
-    assert highest_rate(9, 985) < 0.018
+@pytest.mark.parametrize("table", [(10, 392, 0, 240), (3, 60, 1, 18), (0, 50, 2, 99), (40, 40, 1, 100)])
+def test_the_test_of_fisher_is_that_of_scipy(table):
+    count, n, usual, of = table
+    reference = scipy.stats.fisher_exact([[count, n - count], [usual, of - usual]], alternative="greater").pvalue
+    assert exceeds(*table) == pytest.approx(reference)
 
 
 def test_shares_below_thirty_images_are_insufficient():

@@ -19,12 +19,12 @@ from .hold_out import RealParts, with_floor
 from .options import AuditOptions
 
 NEIGHBOURS = 50
+SURE = 0.025
 _BINS = 50
 
 RULE = (
-    "More copies than chance: the lower end of the share's interval lies above the highest plausible false-alarm rate "
-    "(the upper end of the interval that so few hold-out images leave for it), or an image is a training image pixel "
-    "for pixel."
+    "More copies than chance: more of the synthetic than of the hold-out images lie above the threshold (one-sided "
+    "exact test of Fisher, p below 0.025), or an image is a training image pixel for pixel."
 )
 
 
@@ -37,9 +37,28 @@ def share_figure(hits: np.ndarray, **extra: Any) -> dict[str, Any]:
     return figure(interval.value, interval.low, interval.high, n, count=count, **extra)
 
 
-def highest_rate(hits: int, n: int) -> float:
-    """Upper end of the 95 % interval of a rate of which ``hits`` were seen among ``n`` hold-out images (Wilson)."""
-    return proportion_interval(min(hits, n), n).high
+def exceeds(count: int, n: int, usual: int, of: int) -> float:
+    """How likely at least ``count`` of n images are hits if they are no likelier to be than hold-out images.
+
+    Fisher's exact test, one-sided (Fisher 1922): the hypergeometric tail given ``count + usual`` hits in all.
+
+    Args:
+        count: hits among the judged images.
+        n: judged images.
+        usual: hits among the hold-out images.
+        of: hold-out images.
+
+    Returns:
+        The p value.
+    """
+    hits = count + usual
+
+    def ways(total: int, chosen: int) -> float:
+        return math.lgamma(total + 1) - math.lgamma(chosen + 1) - math.lgamma(total - chosen + 1)
+
+    every = ways(n + of, hits)
+    likely = range(max(count, hits - of), min(n, hits) + 1)
+    return min(1.0, sum(math.exp(ways(n, k) + ways(of, hits - k) - every) for k in likely))
 
 
 def density_ratio(x: np.ndarray, y: np.ndarray, neighbours: int = NEIGHBOURS) -> tuple[np.ndarray, np.ndarray]:
@@ -132,6 +151,7 @@ def copy_figures(search: CopySearch, parts: RealParts, exact: int, features: dic
     detector, hold_out, synthetic = search.detector, search.hold_out, search.synthetic
     rate = detector.false_alarm_rate or search.options.false_alarm_rate
     n = detector.hold_out_n
+    usual = math.floor(rate * (n + 1) + 1e-9)
     by_hash = synthetic.hash_distances < (detector.hash_threshold or 0)
     return {
         "share": share_figure(synthetic.is_copy),
@@ -141,7 +161,7 @@ def copy_figures(search: CopySearch, parts: RealParts, exact: int, features: dic
         "threshold": detector.threshold,
         "false_alarm_rate": rate,
         "finest_rate": 1 / (n + 1),
-        "highest_plausible_rate": highest_rate(math.floor(rate * (n + 1) + 1e-9), n),
+        "p_value": exceeds(int(synthetic.is_copy.sum()), len(synthetic.scores), usual, n),
         "hold_out_n": n,
         "hold_out": {
             "origin": parts.origin,
@@ -184,8 +204,3 @@ def _histogram(hold_out: np.ndarray, synthetic: np.ndarray) -> dict[str, list[fl
         "synthetic": np.histogram(synthetic, edges)[0].tolist(),
         "hold_out": np.histogram(hold_out, edges)[0].tolist(),
     }
-
-
-def too_many(share: dict[str, Any], rate: float) -> bool:
-    """Whether a share lies above a rate by more than chance."""
-    return share["interval"] is not None and share["interval"][0] > rate

@@ -11,7 +11,7 @@ from synthderm.models.copies import CopyDetector, CopyScores
 
 from ..gain.checks import group_names, source_groups
 from ..sets import ImageSet
-from .copies import highest_rate, share_figure, too_many
+from .copies import SURE, exceeds, share_figure
 from .measured import Measured
 
 NOT_CHECKED = {"checked": False, "reason": "no test set was given; give --test to look for leaks into it"}
@@ -85,7 +85,7 @@ def leakage_figures(
         "train_and_test": both_agree(detector, test_scores),
         "synthetic_and_test": both_agree(detector, synthetic_scores),
     }
-    usual = highest_rate(int(both_agree(detector, hold_out).sum()), len(hold_out.scores))
+    usual = int(both_agree(detector, hold_out).sum()), len(hold_out.scores)
     body = {
         "shared_groups": shared_groups(train.images, test.images),
         "synthetic_from_test_groups": from_test(synthetic.images, test.images),
@@ -96,14 +96,19 @@ def leakage_figures(
             synthetic.images, test.images, synthetic_scores, hits["synthetic_and_test"]
         ),
     }
-    shares = {name: share_figure(values) for name, values in hits.items()}
+    chance = {name: exceeds(int(values.sum()), len(values), *usual) for name, values in hits.items()}
+    shares = {name: share_figure(values, p_value=chance[name]) for name, values in hits.items()}
     failed = [_told(name, body[name]) for name in list(body)[:4] if body[name]]
     look: list[str] = []
-    for name, share in shares.items():
+    for name, p_value in chance.items():
         pairs = body[f"near_{name}"]
         if pairs:
-            (failed if too_many(share, usual) else look).append(_told(f"near_{name}", pairs))
-    return {**body, "near_shares": {**shares, "among_hold_out_images": {"highest_plausible_rate": usual}}}, failed, look
+            (failed if p_value < SURE else look).append(_told(f"near_{name}", pairs))
+    return (
+        {**body, "near_shares": {**shares, "among_hold_out_images": {"found": usual[0], "of": usual[1]}}},
+        failed,
+        look,
+    )
 
 
 _WORDS = {

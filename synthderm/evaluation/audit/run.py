@@ -13,7 +13,7 @@ from synthderm.models.features import FeatureExtractor, load_extractor
 
 from ..result import read_result, write_result
 from ..sets import ImageSet, open_set, require_one_size
-from .copies import CopySearch, calibrate, copy_figures, too_many
+from .copies import SURE, CopySearch, calibrate, copy_figures
 from .hold_out import RealParts, part_real
 from .leakage import NOT_CHECKED, exact_pairs, leakage_figures
 from .measured import Measured, Report
@@ -177,12 +177,11 @@ def _judged(
     share, rate = copies["share"], copies["false_alarm_rate"]
     if copies["exact"]:
         failed.append(f"{copies['exact']} synthetic images are training images, pixel for pixel")
-    if too_many(share, rate):
-        sure = too_many(share, copies["highest_plausible_rate"])
+    sure, low = copies["p_value"] < SURE, share["interval"][0] if share["interval"] else 0.0
+    if share["count"] and (sure or low > rate):
         (failed if sure else look).append(
-            f"{share['count']} of {share['n']} synthetic images look like copies of training images "
-            f"({share['value']:.1%}, at a false-alarm rate of {rate:.2g}"
-            + (")" if sure else f", which with {copies['hold_out_n']} hold-out images is not sure to be exceeded)")
+            f"{share['count']} of {share['n']} synthetic images look like copies of training images, at a false-alarm "
+            f"rate of {rate:.2g} set on {copies['hold_out_n']} hold-out images (p = {copies['p_value']:.2g})"
         )
     elif share["count"] and share["interval"] is None:
         look.append(f"{share['count']} of {share['n']} synthetic images look like copies; too few images for a share")
