@@ -42,7 +42,9 @@ def rows() -> list[Row]:
         _null,
         _audit_copies,
         _audit_shortcut,
+        _audit_leakage,
         _coverage,
+        _metric_speed,
     )
     return [row for make in makers for row in make()]
 
@@ -306,6 +308,46 @@ def _coverage() -> list[Row]:
                         aim = ".93 to .97" if kind != "percentile" else "none: shown for comparison"
                         found.append((what, shown, aim, f"coverage_{part}"))
     return found
+
+
+def _audit_leakage() -> list[Row]:
+    audit = result("audit_controls")
+    leakage = audit["figures"].get("leakage") if audit else None
+    return [
+        (
+            f"verdict of the audit, {name}",
+            f"{value['verdict']} (exact {value['found']['exact_synthetic_and_test']}, "
+            f"near {value['found']['near_synthetic_and_test']} of {value['n']})",
+            "fail" if "hidden" in name else "not fail",
+            "audit_controls",
+        )
+        for name, value in (leakage or {}).items()
+        if isinstance(value, dict) and "verdict" in value
+    ]
+
+
+def _metric_speed() -> list[Row]:
+    record, name = result("metric_speed"), "metric_speed"
+    if not record:
+        return []
+    speed = record["figures"]["speed"]
+    what = f"FID, KID and PRDC of {speed['images_per_set']} + {speed['images_per_set']} images, processor seconds"
+    return [
+        (what, f"{speed['ours_fid_kid_prdc_total']:.1f}", "none set", name),
+        ("torchmetrics' FID and KID of the same", f"{speed['torchmetrics_fid_kid_total']:.1f}", "none set", name),
+        (
+            "the same, if both shared one extraction",
+            f"{speed['torchmetrics_fid_kid_total_less_one_extraction']:.1f}",
+            "none set",
+            name,
+        ),
+        (
+            "images per processor second through the derm extractor",
+            f"{speed['features_per_cpu_second']:.0f}",
+            "none set",
+            name,
+        ),
+    ]
 
 
 def table() -> str:
