@@ -16,6 +16,7 @@ from .generate import generate
 from .info import info
 from .plan import plan
 from .recipes import recipes
+from .train import train
 
 INTERRUPTED = 130
 FAILED = 2
@@ -34,6 +35,7 @@ app.add_typer(recipes)
 app.command()(info)
 app.command()(export)
 app.add_typer(evaluate)
+app.add_typer(train)
 
 
 def _print_version(wanted: bool) -> None:

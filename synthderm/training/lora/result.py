@@ -1,0 +1,159 @@
+"""What a run leaves behind: the adapter with its card, and the figures of the run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from synthderm.data import write_atomic
+from synthderm.models.adapters import save_adapter
+from synthderm.provenance import environment
+
+from .card import adapter_card
+from .images import TrainingImages
+from .journal import JOURNAL, read_journal
+from .licence import strictest
+from .memory import peak_memory
+from .session import Session
+from .state import RunState, Weights
+from .targets import ADAPTER
+
+
+@dataclass(frozen=True)
+class LoraResult:
+    """Figures of a run.
+
+    Attributes:
+        folder: where the adapter is.
+        family: of the base.
+        steps: optimiser steps that were done.
+        kept_step: after which step the adapter that was kept was found best; the last one without validations.
+        stopped_early: patience ran out.
+        train_images: that were trained on.
+        held_out_images: that only the validation saw.
+        counts: of the training images by class, tone and licence.
+        unseen: codes of classes without a training image.
+        loss: mean training loss of the last tenth of the steps.
+        before: figures of the validation before the first step; {} without one.
+        after: those of the adapter that was kept: ``held_out_loss``, ``kid``, ``kid_interval``.
+        seconds: spent in training steps, over all continuations.
+        peak_memory_gb: highest so far in this process.
+        parameters: trained numbers.
+        notes: what a user must know.
+    """
+
+    folder: Path
+    family: str
+    steps: int
+    kept_step: int
+    stopped_early: bool
+    train_images: int
+    held_out_images: int
+    counts: dict[str, dict[str, int]]
+    unseen: tuple[str, ...]
+    loss: float | None
+    before: dict[str, Any]
+    after: dict[str, Any]
+    seconds: float
+    peak_memory_gb: dict[str, float]
+    parameters: int
+    notes: tuple[str, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """JSON values."""
+        return {**asdict(self), "folder": str(self.folder), "unseen": list(self.unseen), "notes": list(self.notes)}
+
+
+def finish(
+    session: Session,
+    state: RunState,
+    weights: Weights,
+    images: TrainingImages,
+    folder: Path,
+    diverged: str | None = None,
+) -> LoraResult:
+    """Put the kept weights into the live base and write the adapter with its card.
+
+    Args:
+        session: the run.
+        state: where it ended.
+        weights: of the adapter that is kept.
+        images: that it was trained on.
+        folder: of the run.
+        diverged: why the run ended before its time.
+    """
+    session.adapter.load(weights)
+    result = _result(session, state, images, folder)
+    if session.accelerator.is_main_process:
+        _save(session, images, result, diverged)
+    session.accelerator.wait_for_everyone()
+    return result
+
+
+def _result(session: Session, state: RunState, images: TrainingImages, folder: Path) -> LoraResult:
+    losses = [row["loss"] for row in read_journal(folder / JOURNAL) if "loss" in row]
+    tail = losses[-max(1, len(losses) // 10) :]
+    best = state.best
+    return LoraResult(
+        folder=folder,
+        family=session.target.family,
+        steps=state.step,
+        kept_step=best.step if best.weights else state.step,
+        stopped_early=state.stopped_early,
+        train_images=len(session.train),
+        held_out_images=len(session.held_out),
+        counts=images.counts(),
+        unseen=images.unseen,
+        loss=sum(tail) / len(tail) if tail else None,
+        before=state.first,
+        after=best.figures,
+        seconds=round(state.seconds, 1),
+        peak_memory_gb=peak_memory(session.accelerator.device),
+        parameters=sum(p.numel() for p in session.adapter.parameters()),
+        notes=images.notes,
+    )
+
+
+def _save(session: Session, images: TrainingImages, result: LoraResult, diverged: str | None) -> None:
+    """The adapter, its adapter.json, and its README.md."""
+    config, target = session.config, session.target
+    licences = Counter((record.dataset, record.licence) for record in images.train)
+    licence = strictest(name for _, name in licences)
+    attribution = [
+        f"Tuned on {n} images of {dataset} (licence: {name or 'not stated'})"
+        for (dataset, name), n in licences.most_common()
+    ]
+    base, fingerprint = target.base_facts()
+    modalities = {record.modality for record in images.train} - {None}
+    figures = {"before": result.before, "after": result.after, "train_loss": result.loss}
+    save_adapter(
+        target.pipeline,
+        result.folder,
+        adapter_name=ADAPTER,
+        licence=licence,
+        attribution=attribution,
+        base=base,
+        base_fingerprint=fingerprint,
+        classes=list(result.counts["classes"]),
+        tones=sorted(int(fst) for fst in result.counts["fst"] if fst != "unknown"),
+        modality=modalities.pop() if len(modalities) == 1 else "",
+        resolution=config.resolution,
+        metrics=figures,
+        family=result.family,
+        counts=result.counts,
+        unseen=list(result.unseen),
+        steps=result.steps,
+        kept_step=result.kept_step,
+        seconds=result.seconds,
+        peak_memory_gb=result.peak_memory_gb,
+        diverged=diverged,
+        training=config.record(),
+        **target.adapter_facts(session.encoded.examples),
+    )
+    card = adapter_card(
+        result, config, base=base, licence=licence, attribution=attribution, network=type(target.model).__name__,
+        versions=environment(), diverged=diverged,
+    )  # fmt: skip
+    write_atomic(result.folder / "README.md", card.encode())
