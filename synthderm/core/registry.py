@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -10,7 +11,13 @@ from typing import Any
 from .checks import InputError, unknown
 
 ENTRY_POINT_GROUP = "synthderm.generators"
-_BUILT_IN = {"simulator": "synthderm.generators.simulated:SimulatorGenerator"}
+_BUILT_IN = {
+    "simulator": "synthderm.generators.simulated:SimulatorGenerator",
+    "flow": "synthderm.generators.flow:FlowGenerator",
+    "flux": "synthderm.generators.text_to_image:flux",
+    "sd3": "synthderm.generators.text_to_image:sd3",
+    "sd": "synthderm.generators.text_to_image:sd",
+}
 
 
 def generator_names() -> dict[str, str]:
@@ -34,18 +41,39 @@ def load_object(path: str) -> Any:
         raise InputError(f"cannot load {path!r}: {error}") from error
 
 
-def load_generator(name: str, **options: Any) -> Any:
+def load_generator(name: str, /, *, offer: Mapping[str, Any] | None = None, **options: Any) -> Any:
     """A generator by name.
 
     Args:
         name: one of :func:`generator_names`, or ``"module:class"``.
+        offer: options that are handed over only if the class takes them.
         **options: handed to the generator's class (``size=256``, ``masks="all"``, ...).
 
     Raises:
-        InputError: for an unknown name, with near matches.
+        InputError: for an unknown name, with near matches, and for an option that this generator does not take; the
+            message says which ones do.
     """
     names = generator_names()
     if name not in names and ":" not in name:
         raise unknown("generator", name, names)
     make: Callable[..., Any] = load_object(names.get(name, name))
-    return make(**options)
+    for option in options:
+        if not takes(make, option):
+            raise InputError(f"the generator {name} takes no {option}; {_who_takes(option)}")
+    return make(**options, **{key: value for key, value in (offer or {}).items() if takes(make, key)})
+
+
+def takes(make: Callable[..., Any], option: str) -> bool:
+    """Whether a class or function has a parameter of that name, or takes any."""
+    parameters = inspect.signature(make).parameters
+    return option in parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+
+
+def _who_takes(option: str) -> str:
+    found = []
+    for name, path in generator_names().items():
+        try:
+            found += [name] if takes(load_object(path), option) else []
+        except (InputError, ValueError):  # not to be loaded here: it cannot be recommended
+            continue
+    return f"{', '.join(found)} {'does' if len(found) == 1 else 'do'}" if found else "no generator here does"

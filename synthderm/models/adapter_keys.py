@@ -44,13 +44,14 @@ class AdapterWeights:
         return own if all("lora_A" in k or "lora_B" in k for k in own) else convert_unet_state_dict_to_peft(own)
 
 
-def read_weights(file: Path, component: str, pipeline: Any) -> AdapterWeights:
+def read_weights(file: Path, component: str, network: nn.Module, loader: Any = None) -> AdapterWeights:
     """Read a LoRA file: diffusers, kohya and peft name their weights differently.
 
     Args:
         file: .safetensors.
         component: "transformer" or "unet".
-        pipeline: whose class knows the namings of its family.
+        network: the part itself; its weights are not needed (it may be on the meta device).
+        loader: the class of a diffusers pipeline, which knows the namings of its family; that of FLUX if None.
 
     Raises:
         InputError: if it is no safetensors file, or holds no LoRA weights, or something else beside them.
@@ -68,7 +69,7 @@ def read_weights(file: Path, component: str, pipeline: Any) -> AdapterWeights:
         raise InputError(f"{file} is a DoRA adapter, which diffusers cannot apply; expected LoRA")
     config = json.loads(header[METADATA_KEY]) if METADATA_KEY in header else _peft_config(file, component)
     scaled = config is not None or any(key.endswith(".alpha") for key in raw)
-    weights, alphas = _with_prefix(raw, component, pipeline)
+    weights, alphas = _with_prefix(raw, component, network, loader or _flux_loader())
     return AdapterWeights(weights, {} if config else alphas, config, scaled)
 
 
@@ -81,15 +82,13 @@ def _peft_config(file: Path, component: str) -> dict[str, Any] | None:
 
 
 def _with_prefix(
-    raw: dict[str, torch.Tensor], component: str, pipeline: Any
+    raw: dict[str, torch.Tensor], component: str, network: nn.Module, loader: Any
 ) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     """The weights named "<component>.<module>...", and kohya's alphas."""
     if all(key.startswith(_PEFT_HEAD) for key in raw):
         return {key.replace(_PEFT_HEAD, f"{component}.", 1): value for key, value in raw.items()}, {}
-    network = getattr(pipeline, component)
     if all(key.partition(".lora")[0] in _module_names(network) for key in raw):
         return {f"{component}.{key}": value for key, value in raw.items()}, {}
-    loader = type(pipeline) if hasattr(pipeline, "lora_state_dict") else _flux_loader()
     try:
         found = _call_loader(loader, dict(raw), network)
     except Exception as error:  # converters fail in many ways on names that they do not know
@@ -121,17 +120,24 @@ def _module_names(network: nn.Module) -> set[str]:
     return {name.removesuffix(".base_layer") for name, _ in network.named_modules()}
 
 
+def loader_of(pipeline_class: type) -> Any:
+    """The class itself if it reads LoRA files, else None."""
+    return pipeline_class if hasattr(pipeline_class, "lora_state_dict") else None
+
+
 def check_fit(weights: Mapping[str, torch.Tensor], network: nn.Module, file: Path) -> None:
     """Make sure that every weight has a layer of its shape.
 
     Args:
-        weights: "<module>.lora_A.weight" (rank, in) and "<module>.lora_B.weight" (out, rank).
+        weights: of :meth:`AdapterWeights.part`: "<module>.lora_A.weight" (rank, inputs) and "lora_B" (outputs, rank).
         network: what they are meant for.
         file: for the error.
 
     Raises:
         InputError: if a layer is missing or of another size: the adapter was trained on another base.
     """
+    if not weights:
+        raise InputError(f"{file} was trained on another base: it holds nothing for a {type(network).__name__}")
     modules = {name.removesuffix(".base_layer"): module for name, module in network.named_modules()}
     missing, sizes = [], []
     for key, value in weights.items():

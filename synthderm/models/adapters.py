@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,8 +16,8 @@ from torch import nn
 
 from synthderm.core import InputError
 
-from .adapter_keys import AdapterWeights, check_fit, read_weights
-from .bases import cached_folder, card_header, licence_of
+from .adapter_keys import AdapterWeights, check_fit, loader_of, read_weights
+from .bases import Base, cached_folder, card_header, licence_of
 from .pipelines import denoiser_of, quiet
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
@@ -26,18 +26,13 @@ FORMAT = "synthderm adapter 1"
 _WEIGHT_NAMES = (WEIGHTS, "adapter_model.safetensors")
 
 
-@dataclass(frozen=True)
-class AdapterInfo:
-    """An adapter that is in use. Files that others published have no ``adapter.json``: what it says is then unknown.
+@dataclass(frozen=True, kw_only=True)
+class AdapterCard:
+    """What is known of an adapter file. Files that others published have no ``adapter.json``: most is then unknown.
 
     Attributes:
-        name: under which it is loaded.
-        path: its file.
-        rank: the largest of its layers.
-        alpha: its scale is alpha / rank. Kohya's files for FLUX have it folded into the weights: alpha is the rank.
-        scale_known: whether the file says so; if not, alpha / rank = 1 was taken, as diffusers does.
-        weight: how strongly it is applied; 1 is as trained.
-        licence: SPDX name; :data:`~synthderm.models.bases.UNKNOWN_LICENCE` if the file does not say.
+        path: the weights file.
+        licence: SPDX name; :data:`~synthderm.models.bases.UNKNOWN_LICENCE` if neither card says.
         attribution: lines that must travel with the images.
         base: path or id of the base that it was trained on; "" if unknown.
         base_fingerprint: of that base; "" if unknown.
@@ -49,12 +44,7 @@ class AdapterInfo:
         weights_sha256: of the file.
     """
 
-    name: str
     path: Path
-    rank: int
-    alpha: float
-    scale_known: bool
-    weight: float
     licence: str
     attribution: tuple[str, ...]
     base: str
@@ -63,8 +53,27 @@ class AdapterInfo:
     tones: tuple[int, ...]
     modality: str
     resolution: int | None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    weights_sha256: str = ""
+    metadata: Mapping[str, Any]
+    weights_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterInfo(AdapterCard):
+    """An adapter that is in use.
+
+    Attributes:
+        name: under which it is loaded.
+        rank: the largest of its layers.
+        alpha: its scale is alpha / rank. Kohya's files for FLUX have it folded into the weights: alpha is the rank.
+        scale_known: whether the file says so; if not, alpha / rank = 1 was taken, as diffusers does.
+        weight: how strongly it is applied; 1 is as trained.
+    """
+
+    name: str
+    rank: int
+    alpha: float
+    scale_known: bool
+    weight: float
 
 
 def save_adapter(
@@ -175,21 +184,43 @@ def load_adapter(pipeline: Any, path: str | Path, *, adapter_name: str = "adapte
     component, network = denoiser_of(pipeline)
     if adapter_name in getattr(network, "peft_config", {}):
         raise InputError(f"an adapter {adapter_name!r} is already loaded; choose another adapter_name")
-    _card(file)
+    card = read_card(file)
     with quiet():
-        held = read_weights(file, component, pipeline)
+        held = read_weights(file, component, network, loader_of(type(pipeline)))
         own = held.part(component)
-        if not own:
-            parts = ", ".join(sorted({key.partition(".")[0] for key in held.weights}))
-            raise InputError(f"{file} was trained on another base: expected weights for a {component}, but got {parts}")
         check_fit(own, network, file)
         others = _weights_in_use(network)
         _inject(pipeline, component, held, adapter_name, file)
         _inject_text_encoders(pipeline, held, adapter_name, file)
         _verify(network, own, adapter_name, file)
         network.set_adapters([*others, adapter_name], [*others.values(), weight])
-    rank = max(value.shape[0] for key, value in own.items() if ".lora_A." in key)
-    return _info(file, network, held, rank, adapter_name, weight)
+    return AdapterInfo(
+        **{one.name: getattr(card, one.name) for one in fields(card)},
+        name=adapter_name,
+        rank=max(value.shape[0] for key, value in own.items() if ".lora_A." in key),
+        alpha=float(network.peft_config[adapter_name].lora_alpha),
+        scale_known=held.scaled,
+        weight=weight,
+    )
+
+
+def check_adapter(path: str | Path, base: Base) -> AdapterCard:
+    """What is known of an adapter, and that it fits a base, whose configuration is enough for that.
+
+    Raises:
+        InputError: if it is not found, damaged, or was trained on another base.
+    """
+    file = find_adapter(path)
+    card = read_card(file)
+    if base.place.is_dir():
+        with quiet():
+            import diffusers
+
+            network = base.empty_denoiser()
+            loader = loader_of(getattr(diffusers, base.family.pipeline))
+            held = read_weights(file, base.family.denoiser, network, loader)
+            check_fit(held.part(base.family.denoiser), network, file)
+    return card
 
 
 def find_adapter(path: str | Path) -> Path:
@@ -303,17 +334,15 @@ def _weights_in_use(network: nn.Module) -> dict[str, float]:
     return found
 
 
-def _info(
-    file: Path, network: nn.Module, held: AdapterWeights, rank: int, adapter_name: str, weight: float
-) -> AdapterInfo:
-    card, header = _card(file), card_header(file)
-    return AdapterInfo(
-        name=adapter_name,
+def read_card(file: Path) -> AdapterCard:
+    """What ``adapter.json``, or else a model card, beside a weights file says.
+
+    Raises:
+        InputError: if it is damaged, or the weights are not those that it describes.
+    """
+    card, header = _read_json(file), card_header(file)
+    return AdapterCard(
         path=file,
-        rank=rank,
-        alpha=float(network.peft_config[adapter_name].lora_alpha),
-        scale_known=held.scaled,
-        weight=weight,
         licence=str(card.get("licence") or licence_of(header)),
         attribution=tuple(card.get("attribution", ())),
         base=str(card.get("base") or header.get("base_model") or ""),
@@ -327,12 +356,7 @@ def _info(
     )
 
 
-def _card(file: Path) -> dict[str, Any]:
-    """``adapter.json`` beside a weights file; {} if there is none.
-
-    Raises:
-        InputError: if it is damaged, or the weights are not those that it describes.
-    """
+def _read_json(file: Path) -> dict[str, Any]:
     path = file.parent / CARD
     if not path.is_file():
         return {}

@@ -82,6 +82,45 @@ class Base:
         """The card's licence, or :data:`UNKNOWN_LICENCE`."""
         return licence_of(self.header)
 
+    @cached_property
+    def configuration(self) -> dict[str, Any]:
+        """The configuration of the denoiser, {} for a single file."""
+        return self._part(self.family.denoiser)
+
+    @property
+    def resolution(self) -> int:
+        """Side of the images that the base draws best, px."""
+        widths, sample = self._part("vae").get("block_out_channels"), self.configuration.get("sample_size")
+        if self.family.name == "flux" or not widths or not isinstance(sample, int):
+            return self.family.resolution
+        return sample * 2 ** (len(widths) - 1)
+
+    @property
+    def has_guidance(self) -> bool:
+        """Whether a guidance scale has an effect; FLUX.1 schnell has none."""
+        return self.family.name != "flux" or bool(self.configuration.get("guidance_embeds", True))
+
+    def _part(self, name: str) -> dict[str, Any]:
+        path = self.place / name / "config.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def empty_denoiser(self) -> Any:
+        """The denoiser without weights, on the meta device: its layers and their sizes.
+
+        Raises:
+            InputError: if its configuration is missing or of no known class.
+        """
+        import diffusers
+        from accelerate import init_empty_weights
+
+        kind = getattr(diffusers, str(self.configuration.get("_class_name")), None)
+        if kind is None:
+            raise InputError(
+                f"{self.place / self.family.denoiser / 'config.json'} is missing or damaged; fetch it again"
+            )
+        with init_empty_weights():
+            return kind.from_config(self.configuration)
+
     @property
     def attribution(self) -> str:
         """One line for the outputs."""

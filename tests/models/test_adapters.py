@@ -10,8 +10,8 @@ from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
 from synthderm.core import InputError
-from synthderm.models.adapters import CARD, WEIGHTS, find_adapter, load_adapter, save_adapter
-from synthderm.models.bases import UNKNOWN_LICENCE
+from synthderm.models.adapters import CARD, WEIGHTS, check_adapter, find_adapter, load_adapter, save_adapter
+from synthderm.models.bases import UNKNOWN_LICENCE, find_base
 from synthderm.models.pipelines import denoiser_of
 
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -156,7 +156,7 @@ def test_an_adapter_for_another_base_is_refused_and_leaves_nothing(saved, tmp_pa
     before = draw(wide)
     with pytest.raises(InputError, match=r"trained on another base.*to_k: \d+ inputs in the file, \d+ in the base"):
         load_adapter(wide, saved["sd"][0])
-    with pytest.raises(InputError, match="expected weights for a unet, but got transformer"):
+    with pytest.raises(InputError, match="it holds nothing for a UNet2DConditionModel"):
         load_adapter(wide, saved["flux"][0])
     with pytest.raises(InputError, match="layers that the base lacks"):
         load_adapter(tiny.tiny_pipeline("sd3"), relabelled(saved["sd"][0], tmp_path))
@@ -195,3 +195,16 @@ def test_a_file_that_cannot_be_used_is_one_clear_line(saved, tmp_path):
     save_file(get_peft_model_state_dict(tuned("flux", seed=1).transformer), str(tmp_path / "c" / WEIGHTS))
     with pytest.raises(InputError, match="describes other weights"):
         load_adapter(pipeline, tmp_path / "c")
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_an_adapter_is_checked_against_the_configuration_of_a_base_alone(saved, family, tmp_path):
+    tiny.save_tiny(family, tmp_path / "base")
+    tiny.save_tiny(family, tmp_path / "other", width=128)
+    for weights in tmp_path.rglob("*.safetensors"):
+        weights.unlink()
+    card = check_adapter(saved[family][0], find_base(tmp_path / "base"))
+    assert (card.licence, card.classes) == ("CC-BY-NC-4.0", ("mel",))
+    if family == "sd":  # the width of the others is that of the text, which an adapter of the attention does not see
+        with pytest.raises(InputError, match="was trained on another base"):
+            check_adapter(saved[family][0], find_base(tmp_path / "other"))

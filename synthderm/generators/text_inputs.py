@@ -1,0 +1,89 @@
+"""What a text-to-image pipeline is told: the prompt of a condition, and its encoding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from synthderm.core import DIAGNOSES, Condition, InputError, tone_band
+from synthderm.models.prompts import ATTRIBUTES, attribute_words, caption
+
+ATTRIBUTE_HEAD = "lesion."
+"""Scene parameters "lesion.border", ... of a condition are the attributes of its caption."""
+
+
+def fill_prompt(template: str | None, condition: Condition) -> str:
+    """The prompt of one image.
+
+    Args:
+        template: text with the place holders ``{caption}``, ``{diagnosis}``, ``{tone}``, ``{fst}``, ``{modality}`` and
+            ``{attributes}``, or without; None is the caption.
+        condition: what the image shows.
+
+    Raises:
+        InputError: for another place holder.
+    """
+    held = condition.parameters
+    abcd = {name: float(held[ATTRIBUTE_HEAD + name]) for name in ATTRIBUTES if ATTRIBUTE_HEAD + name in held}
+    written = caption(condition.diagnosis, fst=condition.fst, modality=condition.modality, attributes=abcd)
+    if template is None:
+        return written
+    words = {
+        "caption": written,
+        "diagnosis": DIAGNOSES[condition.diagnosis].name,
+        "tone": f"{tone_band(condition.fst).name} skin",
+        "fst": condition.fst,
+        "modality": condition.modality,
+        "attributes": ", ".join(attribute_words(abcd)),
+    }
+    try:
+        return template.format_map(words)
+    except (KeyError, ValueError, IndexError, AttributeError) as error:
+        places = ", ".join(f"{{{name}}}" for name in words)
+        raise InputError(f"the prompt {template!r} has an unknown place holder; expected {places}") from error
+
+
+def encode_text(
+    family: str, pipeline: Any, prompt: str, negative_prompt: str | None, guidance_scale: float
+) -> dict[str, torch.Tensor]:
+    """The text inputs of a pipeline's call for one prompt, each with a first axis of 1, to be stacked along it.
+
+    Args:
+        family: "flux", "sd3" or "sd".
+        pipeline: of that family.
+        prompt: what to show.
+        negative_prompt: what not to show, or None.
+        guidance_scale: above 1 Stable Diffusion needs the encoding of the negative (or an empty) prompt too.
+    """
+    return _ENCODERS[family](pipeline, prompt, negative_prompt, guidance_scale)
+
+
+def _encode_flux(pipeline: Any, prompt: str, negative: str | None, _: float) -> dict[str, torch.Tensor]:
+    embeds, pooled, _ = pipeline.encode_prompt(prompt, prompt_2=None, device=pipeline._execution_device)
+    found = {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
+    if negative:
+        embeds, pooled, _ = pipeline.encode_prompt(negative, prompt_2=None, device=pipeline._execution_device)
+        found |= {"negative_prompt_embeds": embeds, "negative_pooled_prompt_embeds": pooled}
+    return found
+
+
+def _encode_sd3(pipeline: Any, prompt: str, negative: str | None, guidance: float) -> dict[str, torch.Tensor]:
+    embeds, without, pooled, pooled_without = pipeline.encode_prompt(
+        prompt, prompt_2=None, prompt_3=None, device=pipeline._execution_device,
+        do_classifier_free_guidance=guidance > 1, negative_prompt=negative,
+    )  # fmt: skip
+    found = {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
+    if guidance > 1:
+        found |= {"negative_prompt_embeds": without, "negative_pooled_prompt_embeds": pooled_without}
+    return found
+
+
+def _encode_sd(pipeline: Any, prompt: str, negative: str | None, guidance: float) -> dict[str, torch.Tensor]:
+    embeds, without = pipeline.encode_prompt(
+        prompt, pipeline._execution_device, 1, guidance > 1, negative_prompt=negative
+    )
+    return {"prompt_embeds": embeds} | ({"negative_prompt_embeds": without} if guidance > 1 else {})
+
+
+_ENCODERS = {"flux": _encode_flux, "sd3": _encode_sd3, "sd": _encode_sd}
