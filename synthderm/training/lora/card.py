@@ -143,6 +143,8 @@ def _limits(result: LoraResult) -> str:
     lines = []
     if result.unseen:
         lines.append(f"It has seen no image of {', '.join(result.unseen)}; what it draws for them is the base's guess.")
+    if result.before and result.after["held_out_loss"] >= result.before["held_out_loss"]:
+        lines.append("Its held-out loss is not below that of the base: it has learnt nothing that generalises.")
     missing = [str(band.fst) for band in TONE_BANDS if str(band.fst) not in result.counts["fst"]]
     if missing:
         lines.append(f"It has seen no skin of type {', '.join(missing)}; such requests rest on the base alone.")

@@ -32,12 +32,14 @@ class Diverged(InputError):
     Attributes:
         step: at which.
         weights: of the adapter, the last for which the loss was a number; None if it never was.
+        good_step: after which they were reached.
     """
 
     def __init__(self, step: int, what: str, value: float) -> None:
         super().__init__(f"the {what} is {value} at step {step}")
         self.step, self.what = step, what
         self.weights: Weights | None = None
+        self.good_step = 0
 
 
 class Interrupted(KeyboardInterrupt):
@@ -85,7 +87,9 @@ class Loop:
                     with memory_hint(config, "training"):
                         figures = self._step()
                 except Diverged as error:
-                    error.weights = now if error.what == "gradient" else good
+                    is_good = error.what == "gradient"
+                    error.weights = now if is_good else good
+                    error.good_step = state.step if is_good else max(0, state.step - 1)
                     raise
                 good = now
                 state.step += 1
@@ -156,8 +160,10 @@ class Loop:
             figures = self.validation(state.step, lambda done, total: self.report("validating", done, total))
         if not math.isfinite(figures["held_out_loss"]):
             raise Diverged(state.step, "held-out loss", figures["held_out_loss"])
+        is_best = False
+        if state.first:  # the base itself is no candidate: an adapter that does nothing helps nobody
+            is_best = state.best.offer(figures["held_out_loss"], state.step, session.kept(), figures)
         state.first = state.first or figures
-        is_best = state.best.offer(figures["held_out_loss"], state.step, session.kept(), figures)
         patience = session.config.patience
         state.stopped_early = bool(patience) and state.best.waited >= patience
         memory = peak_memory(session.accelerator.device)

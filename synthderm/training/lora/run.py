@@ -138,6 +138,8 @@ def _train(
         raise _after_divergence(error, session, state, images, folder) from error
     if state.stopped_early:
         say(f"stopped early after step {state.step}: no lower held-out loss in {session.config.patience} validations")
+    if state.first and state.best.loss >= state.first["held_out_loss"]:
+        say("the held-out loss never fell below that of the base: the adapter has learnt nothing that generalises")
     return finish(session, state, state.best.weights or session.kept(), images, folder)
 
 
@@ -152,5 +154,5 @@ def _after_divergence(
     if weights is None:
         return InputError(f"{error}, and no adapter was good before; {advice}")
     finish(session, state, weights, images, folder, diverged=str(error))
-    step = state.best.step if state.best.weights else state.step - 1
-    return InputError(f"{error}; the adapter of step {max(step, 0)} is kept in {folder}; {advice}")
+    step = state.best.step if state.best.weights else error.good_step
+    return InputError(f"{error}; the adapter of step {step} is kept in {folder}; {advice}")
