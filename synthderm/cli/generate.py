@@ -48,6 +48,9 @@ def generate(
     masks: Annotated[
         str | None, typer.Option(metavar="NAME,...|all", help="Masks to write beside the lesion's.")
     ] = None,
+    gates: Annotated[
+        bool | None, typer.Option("--gates/--no-gates", help="Draw images that miss tone or class again (the default).")
+    ] = None,
     maps: Annotated[
         bool | None, typer.Option("--maps", help="Also write float maps: melanin, blood, height, normals.")
     ] = None,
@@ -69,6 +72,36 @@ def generate(
         str | None,
         typer.Option(metavar="NAME[=VALUES]", help="Sweep a parameter, fst, ita or class; all else is fixed."),
     ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Class, tone and look in words: 'irregular dark melanoma on brown skin'."),
+    ] = None,
+    negative_prompt: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What not to show (flux, sd3, sd).")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(metavar="PATH|ID", help="Model to draw with: a folder, or an id in the hub's cache.")
+    ] = None,
+    adapter: Annotated[
+        str | None, typer.Option(metavar="NAME|PATH|ID", help="LoRA adapter for it; its licence goes to the images.")
+    ] = None,
+    adapter_weight: Annotated[float | None, typer.Option(help="How strongly it is applied, 1 as trained.")] = None,
+    num_inference_steps: Annotated[
+        int | None, typer.Option("--steps", "--num-inference-steps", help="Denoising steps.")
+    ] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option("--guidance", "--guidance-scale", help="How closely a request is followed.")
+    ] = None,
+    resolution: Annotated[
+        int | None, typer.Option(help="Pixels per side that a large model draws, before it is resized to --size.")
+    ] = None,
+    style: Annotated[str | None, typer.Option(help="Look of the images, one of the flow's.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")] = None,
+    offload: Annotated[
+        str | None, typer.Option(help="model or sequential: keep idle parts of a large model off the GPU.")
+    ] = None,
+    quantization: Annotated[str | None, typer.Option(help="int8 or nf4 weights of a large model, on a GPU.")] = None,
     overwrite: Annotated[
         bool | None, typer.Option("--overwrite", help="Remove the output of another recipe from the folder.")
     ] = None,
@@ -89,6 +122,8 @@ def generate(
       synthderm generate --plan plan.yaml -o filled
       synthderm generate --class bcc -n 100000 -o big --shard 2/8
       synthderm generate --recipe paired_tones -o pairs
+      synthderm generate --prompt "irregular dark melanoma on brown skin" -n 20
+      synthderm generate --generator flux --base black-forest-labs/FLUX.1-dev --adapter my_adapter --class mel -n 8
     """  # noqa: D301 - \b keeps the lines of the examples apart
     flags = {name: value for name, value in locals().items() if name not in ("recipe", "json")}
     from synthderm import run
@@ -121,6 +156,10 @@ def show(summary: RunSummary) -> None:
     ]
     columns = ("type", "ITA band, deg", "images", "measured inside", "mean ITA, deg", "mean error, deg")
     print_table("Skin tone, requested and measured (ITA of healthy skin; the type is a proxy)", columns, rows)
+    if summary.licence:
+        print(f"licence of the images: {summary.licence}")
+    for note in summary.notes:
+        print(f"note: {note}")
     for reason, count in summary.rejected.items():
         print(f"redrawn: {count} times, {reason}")
     for lost in summary.given_up:

@@ -9,9 +9,6 @@ import torch
 from synthderm.core import DIAGNOSES, Condition, InputError, tone_band
 from synthderm.models.prompts import ATTRIBUTES, attribute_words, caption
 
-ATTRIBUTE_HEAD = "lesion."
-"""Scene parameters "lesion.border", ... of a condition are the attributes of its caption."""
-
 
 def fill_prompt(template: str | None, condition: Condition) -> str:
     """The prompt of one image.
@@ -19,13 +16,12 @@ def fill_prompt(template: str | None, condition: Condition) -> str:
     Args:
         template: text with the place holders ``{caption}``, ``{diagnosis}``, ``{tone}``, ``{fst}``, ``{modality}`` and
             ``{attributes}``, or without; None is the caption.
-        condition: what the image shows.
+        condition: what the image shows; its parameters "border", ... are the attributes of the caption.
 
     Raises:
         InputError: for another place holder.
     """
-    held = condition.parameters
-    abcd = {name: float(held[ATTRIBUTE_HEAD + name]) for name in ATTRIBUTES if ATTRIBUTE_HEAD + name in held}
+    abcd = {name: float(condition.parameters[name]) for name in ATTRIBUTES if name in condition.parameters}
     written = caption(condition.diagnosis, fst=condition.fst, modality=condition.modality, attributes=abcd)
     if template is None:
         return written

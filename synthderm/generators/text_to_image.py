@@ -29,7 +29,7 @@ from synthderm.models.checkpoints import Segmenter, load_segmenter
 from synthderm.models.pipelines import SAFETY_NOTE, choose_device, choose_dtype, load_pipeline, memory_errors
 from synthderm.models.prompts import ATTRIBUTES
 
-from .text_inputs import ATTRIBUTE_HEAD, encode_text, fill_prompt
+from .text_inputs import encode_text, fill_prompt
 
 ADAPTER_NAME = "adapter"
 RESOLUTION_STEP = 16
@@ -43,9 +43,7 @@ _CACHED_PROMPTS = 64
 
 
 CAPTION_PARAMETERS: Mapping[str, ParameterSpec] = {
-    f"{ATTRIBUTE_HEAD}{name}": ParameterSpec(
-        f"{ATTRIBUTE_HEAD}{name}", f"words of the caption: {', '.join(words)}", source=_ABCD
-    )
+    name: ParameterSpec(name, f"words of the caption: {', '.join(words)}", source=_ABCD)
     for name, words in ATTRIBUTES.items()
 }
 """Attributes that a condition may hold; they only choose words, which the model may or may not follow."""
@@ -87,6 +85,7 @@ class TextToImageGenerator:
     """
 
     one_process = True
+    reads_prompts = True
     attributes: tuple[str, ...] = ()
     parameters: Mapping[str, ParameterSpec] = CAPTION_PARAMETERS
 
@@ -266,10 +265,11 @@ class TextToImageGenerator:
     def _sample(self, image: torch.Tensor, seed: int, condition: Condition, prompt: str, tries: int) -> Sample:
         pixels = _to_size(image, self.size)
         lesion = self.segmenter(pixels[None])[0]
+        asked = {f"{name}_requested": value for name, value in condition.parameters.items()}
         return Sample(
             image=pixels,
             masks={LESION: lesion, HEALTHY_SKIN: healthy_skin(pixels, lesion)},
-            metadata={**self._facts, "prompt": prompt, "draws": tries, **_seen(lesion), **condition.parameters},
+            metadata={**self._facts, "prompt": prompt, "draws": tries, **_seen(lesion), **asked},
             seed=seed,
         )
 

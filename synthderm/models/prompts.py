@@ -103,7 +103,7 @@ def attribute_words(attributes: Mapping[str, float]) -> list[str]:
     return [words[min(int(attributes[name] * 3), 2)] for name, words in ATTRIBUTES.items() if name in attributes]
 
 
-def parse_prompt(text: str) -> PromptRequest:
+def parse_prompt(text: str, strict: bool = True) -> PromptRequest:
     """What a prompt asks for: "irregular dark melanoma on brown skin" is mel, type 5, border and darkness high.
 
     The longest known phrase counts at each place ("dark skin" is a tone, "dark melanoma" is a dark lesion). Words in
@@ -111,10 +111,12 @@ def parse_prompt(text: str) -> PromptRequest:
 
     Args:
         text: English, any case.
+        strict: whether it is an error if nothing is understood; if not, all words are then in ``ignored``.
 
     Raises:
-        InputError: if nothing in it is understood, if it denies something ("no hair", "non-melanoma"), or if it names
-            two classes, tones or modalities. Of two values of one attribute the first counts.
+        InputError: if nothing in it is understood (where ``strict``), if it denies something ("no hair",
+            "non-melanoma"), or if it names two classes, tones or modalities. Of two values of one attribute the first
+            counts.
     """
     found: dict[str, object] = {}
     ignored: list[str] = []
@@ -132,7 +134,7 @@ def parse_prompt(text: str) -> PromptRequest:
             if what not in ATTRIBUTES:
                 raise InputError(f"the prompt {text!r} asks for {what} {found[what]} and for {what} {value}; name one")
             ignored.append(phrase)
-    if not found:
+    if not found and strict:
         raise InputError(
             f"nothing in the prompt {text!r} is understood; name a class and a skin tone, such as "
             "'irregular dark melanoma on brown skin'"

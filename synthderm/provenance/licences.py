@@ -11,6 +11,8 @@ _TEXTS = files("synthderm.provenance") / "licence_texts"
 
 def licence_text(licence: str) -> str:
     """The full text of a licence by its SPDX name, or where to find it if the library does not carry it."""
+    if licence.startswith("LicenseRef-"):
+        return f"{licence}\n\nNot on the SPDX list: its text is with the model that ATTRIBUTION.txt names.\n"
     text = _TEXTS / f"{licence}.txt"
     if text.is_file():
         return text.read_text(encoding="utf-8")

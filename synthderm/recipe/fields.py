@@ -120,6 +120,32 @@ def whole_number(name: str, low: int, high: int | None = None) -> Any:
     return read
 
 
+def number(name: str, low: float, high: float) -> Any:
+    """A reader of numbers in [low, high]."""
+
+    def read(value: Any) -> float:
+        try:
+            found = float(value) if not isinstance(value, bool) else None
+        except (TypeError, ValueError):
+            found = None
+        if found is None:
+            raise InputError(f"{name} must be a number between {low:g} and {high:g}, but got {value!r}")
+        return check_range(name, found, low, high)
+
+    return read
+
+
+def text(name: str) -> Any:
+    """A reader of text that is not empty; a path is taken too."""
+
+    def read(value: Any) -> str:
+        if not str(value).strip():
+            raise InputError(f"{name} is empty; leave it out, or give a text")
+        return str(value).strip()
+
+    return read
+
+
 def choice(name: str, options: Sequence[str]) -> Any:
     """A reader that takes one of ``options``."""
 
@@ -148,6 +174,14 @@ def read_path(value: Any) -> Path:
 
 
 read_modality = choice("modality", MODALITIES)
+
+_DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+
+
+def read_dtype(value: Any) -> str:
+    """The word auto, fp32, bf16 or fp16; torch's names of the three are taken too."""
+    word = str(value).lower()
+    return choice("dtype", ("auto", *_DTYPES.values()))(_DTYPES.get(word, word))
 
 
 def read_format(value: Any) -> str:

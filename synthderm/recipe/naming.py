@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .recipe import Recipe
+from .recipe import WHERE_IT_RUNS, Recipe
 
 _IN_THE_NAME = ("class", "fst", "ita", "num_images", "seed", "size", "modality", "paired", "plan")
 
@@ -25,7 +25,8 @@ def default_folder(recipe: Recipe, num_images: int) -> Path:
     two requests never share a default folder.
     """
     flags, standard = recipe.to_flags(), Recipe().to_flags()
-    rest = {name: value for name, value in flags.items() if name not in _IN_THE_NAME and value != standard.get(name)}
+    told = (*_IN_THE_NAME, *WHERE_IT_RUNS)
+    rest = {name: value for name, value in flags.items() if name not in told and value != standard.get(name)}
     parts = ["synthderm", recipe.plan.stem if recipe.plan else "-".join(recipe.diagnosis)]
     if recipe.fst:
         parts.append("fst" + "_".join(map(str, recipe.fst)))

@@ -9,11 +9,24 @@ from typing import Any
 
 from synthderm.core import InputError, Modality, ParameterValue, parse_diagnoses, parse_fst
 from synthderm.core.checks import unknown
+from synthderm.models.prompts import PromptRequest
 
 from . import fields as read
+from .prompt import followed, read_prompt, without_what_it_says
 
-ALIASES = {"class": "diagnosis", "n": "num_images"}
+ALIASES = {
+    "class": "diagnosis", "n": "num_images", "steps": "num_inference_steps", "guidance": "guidance_scale",
+}  # fmt: skip
 """``class`` is the flag and the YAML key; Python, which reserves the word, says ``diagnosis``."""
+
+GENERATOR_OPTIONS = (
+    "base", "adapter", "adapter_weight", "negative_prompt", "num_inference_steps", "guidance_scale", "resolution",
+    "style", "device", "dtype", "offload", "quantization",
+)  # fmt: skip
+"""Fields that are handed to the generator's class where they are given."""
+
+WHERE_IT_RUNS = ("device", "offload")
+"""Fields that change neither what is asked for nor what an image is called."""
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "diagnosis": parse_diagnoses,
@@ -36,6 +49,20 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "paired": read.read_flag("paired"),
     "vary": str,
     "overwrite": read.read_flag("overwrite"),
+    "base": read.text("base"),
+    "adapter": read.text("adapter"),
+    "adapter_weight": read.number("adapter_weight", -2, 2),
+    "prompt": read.text("prompt"),
+    "negative_prompt": read.text("negative_prompt"),
+    "num_inference_steps": read.whole_number("steps", 1, 1000),
+    "guidance_scale": read.number("guidance", 0, 30),
+    "resolution": read.whole_number("resolution", 64, 2048),
+    "style": read.text("style"),
+    "device": read.text("device"),
+    "dtype": read.read_dtype,
+    "offload": read.choice("offload", ("model", "sequential")),
+    "quantization": read.choice("quantization", ("int8", "nf4")),
+    "gates": read.read_flag("gates"),
 }
 
 
@@ -65,6 +92,21 @@ class Recipe:
         paired: the same lesion on every requested tone.
         vary: one name that is swept, all else fixed: "lesion.asymmetry", "lesion.asymmetry=0:1", "fst".
         overwrite: whether output of another recipe may be removed from the folder first.
+        base: model that the generator draws with: a path, or an id in the hub's cache.
+        adapter: LoRA adapter for it: a name, a path, or an id in the hub's cache.
+        adapter_weight: how strongly the adapter is applied, -2 to 2; 1 is as trained.
+        prompt: what to show, in words; gives class, tone, modality and attributes where it names them. Generators
+            that read text get it as it is, with ``{caption}``, ``{tone}``, ... filled in.
+        negative_prompt: what not to show, for generators that read text.
+        num_inference_steps: denoising steps. The flag is ``--steps``.
+        guidance_scale: how closely a request is followed. The flag is ``--guidance``.
+        resolution: px per side at which a large model draws; the images are resized to ``size``.
+        style: look of the images, one of the generator's.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        dtype: "auto", "fp32", "bf16" or "fp16".
+        offload: "model" or "sequential": keep parts of a large model off the GPU.
+        quantization: "int8" or "nf4" weights of a large model.
+        gates: whether images must pass the gates (tone, class, copies) before they are written.
 
     Raises:
         InputError: for a value that cannot be used, or flags that exclude each other.
@@ -90,12 +132,28 @@ class Recipe:
     paired: bool = False
     vary: str | None = None
     overwrite: bool = False
+    base: str | None = None
+    adapter: str | None = None
+    adapter_weight: float | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    resolution: int | None = None
+    style: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    offload: str | None = None
+    quantization: str | None = None
+    gates: bool = True
 
     def __post_init__(self) -> None:
         for name, reader in _READERS.items():
             value = getattr(self, name)
             if value is not None and value != ():
                 object.__setattr__(self, name, reader(value))
+        for name, value in followed(self).items():
+            object.__setattr__(self, name, value)
         self._check_combination()
 
     def _check_combination(self) -> None:
@@ -126,8 +184,26 @@ class Recipe:
         """The requested tones; all six types where none is named."""
         return read.read_tones(self.fst, self.ita)
 
+    @property
+    def prompt_request(self) -> PromptRequest:
+        """What the prompt was understood to ask for; nothing without one."""
+        return read_prompt(self)
+
+    def generator_options(self) -> dict[str, Any]:
+        """What is handed to the generator's class: always size, masks and maps, and else what is given."""
+        given = {name: getattr(self, name) for name in GENERATOR_OPTIONS if getattr(self, name) is not None}
+        return {"size": self.size, "masks": self.masks, "maps": self.maps, **given}
+
+    def offered_options(self) -> dict[str, Any]:
+        """What the generator's class gets if it takes it."""
+        return {"batch_size": self.batch_size} | ({"prompt": self.prompt} if self.prompt else {})
+
     def to_flags(self) -> dict[str, Any]:
-        """The flags as plain YAML values, without those of one run (output, workers, shard, overwrite)."""
+        """The flags as plain YAML values, without those of one run (output, workers, shard, batch_size, overwrite).
+
+        A flag of the generator is there only if it is given, so that a folder that was made before the flag existed
+        keeps its identity.
+        """
         tones = {"ita": [f"{low}..{high}" if low != high else low for low, high in self.ita]}
         if not self.ita:
             tones = {} if self.plan else {"fst": [tone.fst for tone in self.tones]}
@@ -146,6 +222,9 @@ class Recipe:
             "plan": str(self.plan) if self.plan else None,
             "paired": self.paired,
             "vary": self.vary,
+            "prompt": self.prompt,
+            **{name: getattr(self, name) for name in GENERATOR_OPTIONS},
+            "gates": None if self.gates else False,
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -171,10 +250,11 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Flags of a recipe file with those of a command line on top.
 
     ``set`` is merged name by name; a tone of the command line replaces the file's tone whether that is a type
-    or an angle, and a class replaces a plan and the other way round.
+    or an angle, and a class replaces a plan and the other way round. A prompt of the command line replaces the class,
+    the tone and the modality of the file where it names them.
     """
     rivals = ({"fst", "ita"}, {"plan", "diagnosis"}, {"plan", "num_images"}, {"plan", "fst"}, {"plan", "ita"})
-    kept = dict(base)
+    kept = without_what_it_says(base, over["prompt"]) if over.get("prompt") else dict(base)
     for pair in rivals:
         for name in pair & set(over):
             for rival in pair - {name}:

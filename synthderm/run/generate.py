@@ -162,7 +162,7 @@ def finish(maker: Maker, rejections: Rejections, in_shard: int, made: int, worke
             "rejected": rejected,
             "given_up": len(lost),
         },
-        licences=[generator.licence],
+        licences=generator.licence.split(" AND "),
         attribution=generator.attribution,
     )
     return RunSummary(
@@ -178,4 +178,6 @@ def finish(maker: Maker, rejections: Rejections, in_shard: int, made: int, worke
         tone=tone_rows(rows),
         workers=workers,
         seconds=seconds,
+        licence=generator.licence,
+        notes=work.notes,
     )

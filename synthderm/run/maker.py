@@ -39,7 +39,7 @@ class Maker:
     """
 
     def __init__(self, recipe: Recipe, root: Path) -> None:
-        self.generator = load_generator(recipe.generator, size=recipe.size, masks=recipe.masks, maps=recipe.maps)
+        self.generator = load_generator(recipe.generator, offer=recipe.offered_options(), **recipe.generator_options())
         self.work = Work(recipe, self.generator)
         self.recipe = self.work.recipe
         self.masks = mask_names(recipe.masks, self.generator.attributes)

@@ -51,6 +51,8 @@ class RunSummary:
         tone: requested against measured, by type.
         workers: processes; 0 is the calling one.
         seconds: wall time of making the images, start of the processes included.
+        licence: of the images, as the generator states it.
+        notes: what of the request was not followed, or should be known.
     """
 
     output: Path
@@ -65,6 +67,8 @@ class RunSummary:
     tone: list[ToneRow]
     workers: int
     seconds: float
+    licence: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def images_per_second(self) -> float | None:

@@ -142,7 +142,7 @@ def test_an_adapter_of_another_base_of_the_same_shape_is_said(adapter, tmp_path)
 
 
 def test_a_template_is_filled_for_each_image_and_plain_text_stays():
-    condition = Condition("bcc", 6, parameters={"lesion.border": 1.0})
+    condition = Condition("bcc", 6, parameters={"border": 1.0})
     assert fill_prompt("sks {diagnosis}, {tone}: {attributes}", condition) == (
         "sks basal cell carcinoma, dark skin: irregular border"
     )
