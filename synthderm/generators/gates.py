@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 
-from synthderm.core import MIN_SKIN_B, Condition, ita_to_fst, tone_band
+from synthderm.core import MIN_SKIN_B, Condition, Sample, ita_to_fst, tone_band
 from synthderm.functional.color import ita_deg, median_lab
 
 
@@ -31,6 +33,35 @@ class Verdict:
     def accepted(self) -> bool:
         """Whether the image passes."""
         return not self.reason
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a gate of a generator says of one image.
+
+    Attributes:
+        reason: why the image is turned down; "" if it passes.
+        detail: the reason with its figures.
+        facts: what was measured, for the manifest.
+    """
+
+    reason: str = ""
+    detail: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Gate(Protocol):
+    """What an image must show beside its tone. A generator names its gates in a method ``gates(modality)``."""
+
+    def __call__(self, image: torch.Tensor, sample: Sample, condition: Condition) -> Finding:
+        """The finding on one image.
+
+        Args:
+            image: (3, H, W) uint8 sRGB, as it is in its file.
+            sample: for its masks.
+            condition: what was asked for.
+        """
+        ...
 
 
 @dataclass(frozen=True)

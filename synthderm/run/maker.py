@@ -18,7 +18,7 @@ from PIL import Image
 from synthderm.core import DIAGNOSES, HEALTHY_SKIN, LESION, Sample, load_generator
 from synthderm.core.checks import unknown
 from synthderm.data.writers import FolderWriter, encode_image
-from synthderm.generators.gates import ToneGate, Verdict
+from synthderm.generators.gates import Gate, ToneGate, Verdict
 from synthderm.recipe import Family, Job, Recipe, Work
 
 from .rejections import MAX_ATTEMPTS
@@ -89,9 +89,20 @@ class Maker:
             yield family, jobs[family.index], members
 
     def _judge(self, job: Job, sample: Sample) -> Verdict:
+        """The tone, then the generator's own gates; without gates all is measured and nothing turned down."""
         image = as_written(sample.image, self.recipe.format)
         gains = tuple(float(sample.metadata.get(f"cast_gain_{name}", 1.0)) for name in ("red", "green", "blue"))
-        return self.gate(image, sample.masks[HEALTHY_SKIN], job.condition, gains)
+        verdict = self.gate(image, sample.masks[HEALTHY_SKIN], job.condition, gains)
+        for gate in self._gates_of(job) if verdict.accepted or not self.recipe.gates else ():
+            finding = gate(image, sample, job.condition)
+            sample.metadata.update(finding.facts)
+            if finding.reason and verdict.accepted:
+                verdict = replace(verdict, reason=finding.reason, detail=finding.detail)
+        return verdict if self.recipe.gates else replace(verdict, reason="", detail="")
+
+    def _gates_of(self, job: Job) -> tuple[Gate, ...]:
+        make = getattr(self.generator, "gates", None)
+        return make(job.condition.modality) if make else ()
 
     def _visible(self, verdicts: list[Verdict], samples: list[Sample]) -> list[Verdict]:
         """Turn a family down if its lesion can be seen on none of its images.
@@ -99,6 +110,8 @@ class Maker:
         Where the request itself decides how the lesion looks (a sweep, or a lesion parameter held at a value), what
         was asked for is made, and the manifest says that the lesion is not visible.
         """
+        if not self.recipe.gates:
+            return verdicts
         held = any(name.startswith(("lesion.", "structure.")) for name in self.recipe.set)
         seen = any(sample.metadata.get("lesion_visible", True) for sample in samples)
         if seen or held or self.recipe.vary or not verdicts[0].accepted:

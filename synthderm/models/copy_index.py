@@ -1,0 +1,112 @@
+"""A small index of training images that travels with a generator: is this image one of them?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from synthderm.core import InputError
+from synthderm.functional.alignment import Basis, fit_basis, grey_thumbnails, query_descriptors
+
+from .copies import upper_threshold
+
+_FORMAT = "synthderm copy index 1"
+_LEVELS = 127.0
+USUAL_WEIGHT = 0.6
+"""How much of an image's usual similarity is taken off its greatest, as in :mod:`synthderm.models.copies`."""
+
+
+@dataclass(frozen=True)
+class CopyIndex:
+    """Whitened descriptors of whole training images, a few hundred bytes each.
+
+    A generator that has learnt an image by heart gives it back whole, perhaps turned or mirrored: for that descriptors
+    of the whole image in its eight turns are enough. Crops are found by :class:`~synthderm.models.copies.CopyDetector`,
+    which keeps forty times as much of each image.
+
+    The descriptors are those of a blurred grey picture of 24 px: the licence of the images holds for the index.
+
+    Attributes:
+        descriptors: (M, D) int8, 127 times rows of length 1.
+        basis: the whitening.
+        threshold: scores above it count as copies.
+        false_alarm_rate: what the threshold was set for, on other real images.
+        hold_out_n: how many those were.
+    """
+
+    descriptors: torch.Tensor
+    basis: Basis
+    threshold: float
+    false_alarm_rate: float
+    hold_out_n: int
+
+    @classmethod
+    def fit(
+        cls, train: Iterable[torch.Tensor], hold_out: Iterable[torch.Tensor], false_alarm_rate: float = 0.01
+    ) -> CopyIndex:
+        """The index of training images, with a threshold from real images that are not among them.
+
+        Args:
+            train: batches of (N, 3, H, W) uint8 sRGB images.
+            hold_out: the same, of other lesions or patients; at least ``1 / false_alarm_rate - 1`` images.
+            false_alarm_rate: share of such images that may be called copies.
+
+        Raises:
+            InputError: for too few images.
+        """
+        thumbs = torch.cat([grey_thumbnails(batch) for batch in train])
+        basis = fit_basis(thumbs[:: max(1, len(thumbs) // 4000)])
+        whole = torch.cat([query_descriptors(part, basis)[:, 0] for part in thumbs.split(256)])
+        index = cls((whole * _LEVELS).round().to(torch.int8), basis, torch.inf, false_alarm_rate, 0)
+        scores = torch.cat([index.score(batch)[0] for batch in hold_out])
+        threshold = upper_threshold(scores.double().numpy(), false_alarm_rate)
+        return cls(index.descriptors, basis, threshold, false_alarm_rate, len(scores))
+
+    def score(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores (N,) float32 of (N, 3, H, W) uint8 images, and the nearest training image of each (N,) int64."""
+        queries = query_descriptors(grey_thumbnails(images), self.basis)
+        similar = queries.flatten(0, 1) @ (self.descriptors.float() / _LEVELS).T
+        similar = similar.view(len(images), queries.shape[1], -1).amax(1)
+        best = similar.topk(min(20, similar.shape[1]), 1)
+        return best.values[:, 0] - USUAL_WEIGHT * best.values.quantile(0.25, 1), best.indices[:, 0]
+
+    def save(self, path: str | Path) -> Path:
+        """Write the index as one safetensors file."""
+        from safetensors.torch import save_file
+
+        facts = {
+            "threshold": self.threshold,
+            "false_alarm_rate": self.false_alarm_rate,
+            "hold_out_n": self.hold_out_n,
+        }
+        tensors = {
+            "descriptors": self.descriptors.contiguous(),
+            "mean": self.basis.mean.contiguous(),
+            "projection": self.basis.projection.contiguous(),
+        }
+        save_file(tensors, str(path), {"format": _FORMAT, "facts": json.dumps(facts)})
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> CopyIndex:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            InputError: if it is no such file.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != _FORMAT:
+                    raise InputError(f"{path} is no copy index; expected a file that CopyIndex.save wrote")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"cannot read {path}: {error}") from error
+        basis = Basis(tensors["mean"], tensors["projection"])
+        return cls(tensors["descriptors"], basis, **json.loads(metadata["facts"]))

@@ -1,0 +1,1 @@
+"""Training of the compact flow: a base on simulated images, adapters on real ones."""
