@@ -42,6 +42,8 @@ class FlowTraining:
         precision: "bf16" or "fp32".
         muon: Muon for the hidden matrices.
         clip: largest norm of the gradient.
+        balance: how much rare classes are drawn more often: a class of n images is drawn in proportion to
+            ``n ** (1 - balance)``. 0 is as they are, 1 all alike.
         seed: of everything that is drawn; step s draws from (seed, s) alone.
     """
 
@@ -57,6 +59,7 @@ class FlowTraining:
     precision: str = "bf16"
     muon: bool = True
     clip: float = 1.0
+    balance: float = 0.0
     seed: int = 0
 
 
@@ -129,8 +132,7 @@ class FlowTrainer:
 
     def _update(self, data: FlowImages) -> float:
         rng = np.random.default_rng([self.config.seed, self.step])
-        rows = torch.from_numpy(rng.integers(0, len(data), self.config.batch_size))
-        batch = data.select(rows)
+        batch = data.select(torch.from_numpy(self._drawn(data, rng)))
         tokens, conditions = self.prepare(batch, rng)
         loss = self.loss(tokens, conditions, rng)
         loss.backward()
@@ -139,6 +141,13 @@ class FlowTrainer:
         self.optimiser.step(self._factor())
         self._follow()
         return float(loss.detach())
+
+    def _drawn(self, data: FlowImages, rng: np.random.Generator) -> np.ndarray:
+        if not self.config.balance:
+            return rng.integers(0, len(data), self.config.batch_size)
+        classes = data.diagnosis.numpy() + 1
+        weights = np.bincount(classes).astype(float)[classes] ** -self.config.balance
+        return np.searchsorted(np.cumsum(weights), rng.random(self.config.batch_size) * weights.sum())
 
     def prepare(self, batch: FlowImages, rng: np.random.Generator) -> tuple[torch.Tensor, FlowConditions]:
         """Tokens and conditions of a batch, turned and mirrored at random, some conditions left out."""
