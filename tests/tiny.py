@@ -21,7 +21,7 @@ WORDS = (
 ).split()
 
 _SKIN = (0.14, -0.10, -0.30)  # sRGB * 2 - 1
-_BLOTCHES = 0.35
+_BLOTCHES = 0.2
 
 
 def tiny_pipeline(family, seed=0, width=64):
