@@ -19,6 +19,9 @@ def lora(
     ],
     base: Annotated[str, typer.Option(help="compact, or the folder (or cached name) of a FLUX, SD 3 or SD pipeline.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the adapter.")],
+    start_from: Annotated[
+        str | None, typer.Option(metavar="ADAPTER", help="Go on from this adapter (rank and layers are then its own).")
+    ] = None,
     rank: Annotated[int, typer.Option("-r", "--rank", help="Of the low-rank matrices.")] = 16,
     alpha: Annotated[
         float | None, typer.Option(help="The update is scaled by alpha / rank; the rank if not given.")
@@ -82,7 +85,7 @@ def lora(
     from synthderm.training.lora import Interrupted, LoraConfig, train_lora
 
     config = LoraConfig(
-        data=data, base=base, output=output, rank=rank, alpha=alpha, dropout=dropout,
+        data=data, base=base, output=output, start_from=start_from, rank=rank, alpha=alpha, dropout=dropout,
         target_modules=tuple(part.strip() for part in target_modules.split(",")) if target_modules else None,
         steps=steps, learning_rate=lr, lr_schedule=lr_schedule, warmup_steps=warmup_steps, batch_size=batch_size,
         gradient_accumulation=gradient_accumulation, gradient_checkpointing=gradient_checkpointing,
@@ -115,13 +118,12 @@ def _is_first_process() -> bool:
 def show(result: Mapping[str, Any]) -> None:
     """Print the figures of a run."""
     before, after = result["before"], result["after"]
-    if before:
-        rows = [
-            ["held-out loss", _text(before["held_out_loss"]), _text(after["held_out_loss"])],
-            ["KID to held-out images", _kid(before), _kid(after)],
-        ]
-        n = f"{after.get('samples', 0)} samples, {after.get('held_out_images', 0)} held-out images"
-        print_table(f"Before and after tuning ({n})", ("", "base", "adapter"), rows)
+    if before and after:
+        rows = [["held-out loss", _text(before["held_out_loss"]), _text(after["held_out_loss"])]]
+        if before.get("kid") is not None:
+            rows.append([f"KID of {after['samples']} samples", _kid(before), _kid(after)])
+        title = f"Before and after tuning ({result['held_out_images']} held-out images)"
+        print_table(title, ("", "before", "after"), rows)
     classes = ", ".join(f"{code} {n}" for code, n in result["counts"]["classes"].items())
     memory = ", ".join(f"{name.upper()} {value:.2f} GB" for name, value in result["peak_memory_gb"].items())
     print(f"trained on {result['train_images']} images: {classes}")
@@ -136,7 +138,5 @@ def _text(value: float) -> str:
 
 
 def _kid(figures: Mapping[str, Any]) -> str:
-    if figures.get("kid") is None:
-        return "not measured"
     ends = figures["kid_interval"]
     return _text(figures["kid"]) + (f" [{_text(ends[0])}, {_text(ends[1])}]" if ends else "")

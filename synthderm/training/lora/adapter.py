@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from synthderm.core import InputError
+from synthderm.models.adapter_keys import METADATA_KEY
+from synthderm.models.adapters import find_adapter, load_adapter
 
 from .config import LoraConfig
 from .draws import draw_seed
@@ -17,19 +22,31 @@ from .targets.base import ADAPTER, Target
 
 
 def add_adapter(target: Target, config: LoraConfig) -> AdapterWeights:
-    """Give the tuned network a new adapter; all else is frozen.
-
-    The matrices of an adapter begin as Gaussian A and B = 0 (Hu et al. 2021, section 4.1), so that the base is
-    unchanged at step 0. They are float32 whatever the base's type.
+    """Give the tuned network an adapter; all else is frozen. Its weights are float32 whatever the base's type.
 
     Raises:
-        InputError: if no layer has one of the names in ``config.target_modules``.
+        InputError: no layer has one of the names in ``config.target_modules``, or ``config.start_from`` does not fit.
     """
-    from peft import LoraConfig as PeftConfig
-
     for component in target.pipeline.components.values():
         if isinstance(component, nn.Module):
             component.requires_grad_(False)
+    if config.start_from is None:
+        _new_adapter(target, config)
+    else:
+        load_adapter(target.pipeline, adapter_place(config), adapter_name=ADAPTER)
+    for name, parameter in target.model.named_parameters():
+        if f".lora_A.{ADAPTER}." in name or f".lora_B.{ADAPTER}." in name:
+            parameter.requires_grad_(True)
+            parameter.data = parameter.data.float()
+    if config.gradient_checkpointing:
+        target.model.enable_gradient_checkpointing()
+    return AdapterWeights(target.model)
+
+
+def _new_adapter(target: Target, config: LoraConfig) -> None:
+    """Gaussian A and B = 0 (Hu et al. 2021, section 4.1), so that the base is unchanged at step 0."""
+    from peft import LoraConfig as PeftConfig
+
     options = PeftConfig(
         r=config.rank,
         lora_alpha=config.alpha,
@@ -45,12 +62,46 @@ def add_adapter(target: Target, config: LoraConfig) -> AdapterWeights:
             raise InputError(
                 f"the adapter cannot be made: {' '.join(str(error).split())[:300]}; expected other target_modules"
             ) from error
-    for parameter in target.model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-    if config.gradient_checkpointing:
-        target.model.enable_gradient_checkpointing()
-    return AdapterWeights(target.model)
+
+
+def adapter_place(config: LoraConfig) -> Path:
+    """The file of the adapter to start from: a path, an id in the hub's cache, or the name of a shipped one.
+
+    Raises:
+        InputError: if it is not there.
+    """
+    if config.family == "compact" and not Path(config.start_from).exists():
+        from synthderm.models.flow.load import adapter_folder
+
+        return find_adapter(adapter_folder(str(config.start_from)))
+    return find_adapter(config.start_from)
+
+
+def with_start(config: LoraConfig) -> LoraConfig:
+    """The configuration with rank and alpha of the adapter that it starts from, if it does.
+
+    Raises:
+        InputError: the adapter is not there, or is none.
+    """
+    if config.start_from is None:
+        return config
+    from safetensors import SafetensorError, safe_open
+
+    file = adapter_place(config)
+    try:
+        with safe_open(str(file), "pt") as opened:
+            stated = json.loads((opened.metadata() or {}).get(METADATA_KEY, "{}"))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise InputError(f"{file} is no adapter to start from: {' '.join(str(error).split())[:200]}") from error
+    found = {name.rpartition(".")[2]: value for name, value in stated.items()}
+    if not {"r", "lora_alpha", "target_modules"} <= set(found):
+        raise InputError(
+            f"{file} does not state its rank, alpha and layers, so that training cannot go on from it; "
+            "start from an adapter of this program or of diffusers with metadata"
+        )
+    layers = found["target_modules"]
+    modules = tuple(sorted(layers)) if isinstance(layers, list) else (layers,)
+    return replace(config, rank=found["r"], alpha=float(found["lora_alpha"]), target_modules=modules)
 
 
 class AdapterWeights(nn.Module):

@@ -44,7 +44,9 @@ def adapter_card(
         f"# LoRA adapter for {name}\n",
         f"Rank {config.rank}, alpha {config.alpha:g}, {result.parameters:,} trained numbers in the layers "
         f"{', '.join(config.target_modules)} of a {network}. Images made with it are synthetic; they are for research "
-        "and not for diagnosis.\n",
+        "and not for diagnosis."
+        + (f" It went on from the adapter {Path(config.start_from).name}." if config.start_from else "")
+        + "\n",
         *([f"**The run broke off: {diverged}. This is the last good adapter.**\n"] if diverged else []),
         _use(result.family, base, config.resolution),
         _data(result),
@@ -96,7 +98,7 @@ def _data(result: LoraResult) -> str:
 
 
 def _figures(result: LoraResult, config: LoraConfig) -> str:
-    if not result.before:
+    if not result.before or not result.after:
         return "## Figures\n\nNone: the run was not validated. Nothing is known of how good its images are.\n"
     before, after = result.before, result.after
     rows = [
@@ -105,8 +107,8 @@ def _figures(result: LoraResult, config: LoraConfig) -> str:
     ]
     seen = f"{after.get('samples', 0)} samples against {after.get('held_out_images', 0)} held-out images"
     return (
-        f"## Figures\n\nOf the base, and of this adapter (best after step {result.kept_step} of {result.steps}):\n\n"
-        + table(("", "base", "adapter"), rows)
+        f"## Figures\n\nBefore tuning, and of this adapter (best after step {result.kept_step} of {result.steps}):\n\n"
+        + table(("", "before", "adapter"), rows)
         + f"\n\nKID in the features of `derm`: {seen}, {config.sample_steps} sampler steps, guidance "
         f"{config.guidance_scale:g}. It has no bias, but below some 100 images on either side it scatters widely: "
         "compare by `synthderm evaluate quality` with many images before you rely on it. The held-out images chose the "
@@ -143,7 +145,7 @@ def _limits(result: LoraResult) -> str:
     lines = []
     if result.unseen:
         lines.append(f"It has seen no image of {', '.join(result.unseen)}; what it draws for them is the base's guess.")
-    if result.before and result.after["held_out_loss"] >= result.before["held_out_loss"]:
+    if result.before and result.after and result.after["held_out_loss"] >= result.before["held_out_loss"]:
         lines.append("Its held-out loss is not below that of the base: it has learnt nothing that generalises.")
     missing = [str(band.fst) for band in TONE_BANDS if str(band.fst) not in result.counts["fst"]]
     if missing:

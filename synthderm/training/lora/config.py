@@ -32,6 +32,7 @@ class LoraConfig:
         base: "compact", or the folder (or name in the local cache) of a FLUX, Stable Diffusion 3 or Stable Diffusion
             pipeline.
         output: folder of the adapter, its card, samples, figures and state.
+        start_from: an adapter to go on from instead of a new one; rank, alpha and layers are then its own.
         family: one of :data:`FAMILIES`; found out from the base by default.
         rank: of the low-rank matrices (Hu et al. 2021, r).
         alpha: the update is scaled by alpha / rank; the rank by default.
@@ -71,6 +72,7 @@ class LoraConfig:
     data: str | Path
     base: str | Path
     output: str | Path
+    start_from: str | Path | None = None
     family: str | None = None
     rank: int = 16
     alpha: float | None = None
@@ -148,7 +150,7 @@ class LoraConfig:
         """The fields that the trained weights depend on; ``steps`` only where the learning rate depends on it."""
         kept = {name: value for name, value in self.record().items() if name not in _MAY_CHANGE}
         kept["held_out"] = self.validate_every > 0
-        for name in ("data", "base", "captions"):
+        for name in ("data", "base", "captions", "start_from"):
             if kept[name] is not None and Path(kept[name]).exists():
                 kept[name] = str(Path(kept[name]).resolve())
         if self.lr_schedule == "constant":

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from synthderm.core import DIAGNOSES
 from synthderm.data import write_atomic
-from synthderm.models.adapters import save_adapter
+from synthderm.models.adapters import CARD, save_adapter
+from synthderm.models.bases import UNKNOWN_LICENCE
 from synthderm.provenance import environment
 
+from .adapter import adapter_place
 from .card import adapter_card
+from .config import LoraConfig
 from .images import TrainingImages
 from .journal import JOURNAL, read_journal
 from .licence import strictest
@@ -120,8 +125,10 @@ def _save(session: Session, images: TrainingImages, result: LoraResult, diverged
     """The adapter, its adapter.json, and its README.md."""
     config, target = session.config, session.target
     licences = Counter((record.dataset, record.licence) for record in images.train)
-    licence = strictest(name for _, name in licences)
-    attribution = [
+    origin = adapter_card_of(config)
+    licence = strictest([*(name for _, name in licences), *([origin["licence"]] if origin else [])])
+    attribution = list(origin.get("attribution", ()))
+    attribution += [
         f"Tuned on {n} images of {dataset} (licence: {name or 'not stated'})"
         for (dataset, name), n in licences.most_common()
     ]
@@ -136,8 +143,8 @@ def _save(session: Session, images: TrainingImages, result: LoraResult, diverged
         attribution=attribution,
         base=base,
         base_fingerprint=fingerprint,
-        classes=list(result.counts["classes"]),
-        tones=sorted(int(fst) for fst in result.counts["fst"] if fst != "unknown"),
+        classes=[c for c in DIAGNOSES if c in {*result.counts["classes"], *origin.get("classes", ())}],
+        tones=sorted({int(t) for t in (*result.counts["fst"], *origin.get("tones", ())) if t != "unknown"}),
         modality=modalities.pop() if len(modalities) == 1 else "",
         resolution=config.resolution,
         metrics=figures,
@@ -157,3 +164,11 @@ def _save(session: Session, images: TrainingImages, result: LoraResult, diverged
         versions=environment(), diverged=diverged,
     )  # fmt: skip
     write_atomic(result.folder / "README.md", card.encode())
+
+
+def adapter_card_of(config: LoraConfig) -> dict[str, Any]:
+    """``adapter.json`` of the adapter that a run started from; without one what must then be assumed; {} for none."""
+    if config.start_from is None:
+        return {}
+    file = adapter_place(config).parent / CARD
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"licence": UNKNOWN_LICENCE}

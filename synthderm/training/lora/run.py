@@ -11,7 +11,7 @@ from synthderm.core import InputError
 from synthderm.data import write_atomic
 from synthderm.provenance import environment
 
-from .adapter import add_adapter
+from .adapter import add_adapter, with_start
 from .cache import TensorCache, cache_key
 from .config import LoraConfig
 from .encoding import Encoded, encode_conditions, encode_images
@@ -54,10 +54,13 @@ def train_lora(config: LoraConfig, report: Report | None = None, say: Say | None
         MissingExtraError: an optional package is missing.
         Interrupted: a signal came; the same call goes on.
     """
-    report, say = report or (lambda *_: None), say or (lambda _: None)
+    report, say = report or _silent, say or _silent
     folder = Path(config.output)
     config, kind = fill(config)
+    config = with_start(config)
     accelerator = make_accelerator(config)
+    if not accelerator.is_main_process:
+        report, say = _silent, _silent
     state = find_state(folder, config, accelerator.num_processes)
     images, examples = _open_data(config, report, say)
     with memory_hint(config, "loading the base"):
@@ -76,6 +79,10 @@ def train_lora(config: LoraConfig, report: Report | None = None, say: Say | None
         say(f"continuing after step {state.step} of {config.steps}")
     session.restore(state)
     return _train(session, state, images, folder, report, say)
+
+
+def _silent(*told: object) -> None:
+    pass
 
 
 def _open_data(config: LoraConfig, report: Report, say: Say) -> tuple[TrainingImages, list[Example]]:

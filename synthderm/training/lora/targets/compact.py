@@ -10,9 +10,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from synthderm.core import InputError
 from synthderm.core.resources import shipped_folder
-from synthderm.models import bases
 from synthderm.models.flow.conditions import STYLES as STYLES_OF_SETS
 from synthderm.models.flow.conditions import UNKNOWN, FlowConditions
 from synthderm.models.flow.network import Velocity
@@ -46,17 +44,8 @@ STYLES = {"clinical": "padufes20", "dermoscopy": "ham10000"}
 
 
 def _folder(base: str | Path) -> Path:
-    """The folder of a flow: as given, or the one that ships.
-
-    Raises:
-        InputError: this installation has none.
-    """
-    if str(base) != "compact":
-        return Path(base)
-    folder = shipped_folder("checkpoints") / SHIPPED
-    if not (folder / bases.INDEX).is_file():
-        raise InputError(f"this installation has no compact flow at {folder}; give --base the folder of one")
-    return folder
+    """The folder of a flow: as given, or the one that ships."""
+    return shipped_folder("checkpoints") / SHIPPED if str(base) == "compact" else Path(base)
 
 
 def style_of(example: Example) -> str:
@@ -88,17 +77,15 @@ class CompactTarget(Target):
     @classmethod
     def load(cls, config: LoraConfig) -> Any:
         """The shipped flow, or one in a folder."""
-        from synthderm.models.flow import SkinFlowPipeline
+        from synthderm.models.flow.load import load_flow
 
-        try:
-            return SkinFlowPipeline.from_pretrained(str(_folder(config.base)), local_files_only=True)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise InputError(f"{config.base} cannot be loaded as a compact flow ({reason}); is it complete?") from error
+        return load_flow(_folder(config.base)).pipeline
 
     def base_facts(self) -> tuple[str, str]:
         """Name or path of the flow, and its fingerprint."""
-        return str(self.config.base), bases.fingerprint(_folder(self.config.base))
+        from synthderm.models.flow.load import weights_sha256
+
+        return str(self.config.base), weights_sha256(_folder(self.config.base))
 
     def adapter_facts(self, examples: Sequence[Example]) -> dict[str, Any]:
         """The styles that the images were trained under."""
