@@ -40,6 +40,7 @@ def info(
       synthderm info
       synthderm info --parameters
       synthderm info --parameters --json
+      synthderm info --parameters --generator flux
     """  # noqa: D301
     if parameters:
         show_parameters(generator, json)
@@ -49,6 +50,7 @@ def info(
         print_json(found)
         return
     print(f"synthderm {found['synthderm']}, Python {found['python']}, {found['machine']}, {found['device']}")
+    print(f"--device auto is {found['auto_device']}, --dtype auto is {found['auto_dtype']}")
     columns = ("name", "works", "version", "remark")
     print_table("Generators", columns, map(_told, found["generators"]))
     print_table("Feature extractors", columns, map(_told, found["extractors"]))
@@ -61,7 +63,8 @@ def info(
 
 
 def _told(row: dict[str, Any]) -> tuple[str, str, str, str]:
-    return row["name"], "yes" if row["works"] else "no", row["version"] or "", row["remark"]
+    works = "no" if not row["works"] else row.get("needs") or "yes"
+    return row["name"], works, row["version"] or "", row["remark"]
 
 
 def gather() -> dict[str, Any]:
@@ -69,13 +72,17 @@ def gather() -> dict[str, Any]:
     import torch
 
     import synthderm
+    from synthderm.models.pipelines import choose_device, choose_dtype
 
+    device = choose_device("auto")
     packages = {extra: [try_package(name) for name in names] for extra, names in requirements().items()}
     return {
         "synthderm": synthderm.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU",
+        "auto_device": str(device),
+        "auto_dtype": str(choose_dtype("auto", device)).removeprefix("torch."),
         "generators": try_generators(),
         "extractors": try_extractors(),
         "packages": packages,
@@ -117,11 +124,15 @@ def try_package(name: str) -> dict[str, Any]:
 
 
 def try_generators() -> list[dict[str, Any]]:
-    """Every generator by name, and whether it can be made."""
+    """Every generator by name, and whether it can be made; of the large ones, whether their pipeline can be loaded."""
     from synthderm.core import generator_names, load_generator
+    from synthderm.models.bases import FAMILIES
 
     rows = []
     for name, path in generator_names().items():
+        if name in FAMILIES:
+            rows.append(try_family(name))
+            continue
         row: dict[str, Any] = {"name": name, "works": False, "version": None, "remark": path}
         try:
             with _quiet():
@@ -131,6 +142,25 @@ def try_generators() -> list[dict[str, Any]]:
             row["remark"] = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         rows.append(row)
     return rows
+
+
+def try_family(name: str) -> dict[str, Any]:
+    """Whether the pipeline of a large back-end can be imported, what it needs, and which bases the cache holds."""
+    from synthderm.models.bases import FAMILIES, cached_bases
+
+    family = FAMILIES[name]
+    row: dict[str, Any] = {"name": name, "works": False, "version": None, "remark": "", "needs": "with --base"}
+    try:
+        with _quiet():
+            import diffusers
+
+            getattr(diffusers, family.pipeline)
+    except Exception as error:
+        return {**row, "remark": f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"}
+    cached = [base.name for base in cached_bases() if base.family.name == name]
+    held = f"in the hub's cache: {', '.join(cached)}" if cached else "none is in the hub's cache"
+    remark = f"{family.title}; --base is the folder of a {family.pipeline}, or an id of the hub; {held}"
+    return {**row, "works": True, "version": f"diffusers {diffusers.__version__}", "remark": remark}
 
 
 def try_extractors() -> list[dict[str, Any]]:
@@ -173,9 +203,9 @@ def show_parameters(generator: str, json: bool) -> None:
     """Print every scene parameter of a generator."""
     from dataclasses import asdict
 
-    from synthderm.core import load_generator
+    from synthderm.core import generator_parameters
 
-    specs = load_generator(generator).parameters.values()
+    specs = generator_parameters(generator).values()
     if json:
         print_json({"generator": generator, "parameters": [asdict(spec) for spec in specs]})
         return

@@ -4,7 +4,7 @@ from .checks import InputError, MissingExtraError, SynthdermError
 from .condition import MODALITIES, Condition, Modality
 from .diagnosis import DIAGNOSES, Diagnosis, find_diagnosis, parse_diagnoses, parse_diagnosis
 from .parameters import ParameterSpec, ParameterValue, check_parameters
-from .registry import generator_names, load_generator
+from .registry import generator_names, generator_parameters, load_generator
 from .sample import HEALTHY_SKIN, LESION, Sample
 from .seeds import image_seed, stream
 from .tone import MIN_SKIN_B, TONE_BANDS, ToneBand, ita_to_fst, parse_fst, tone_band
@@ -29,6 +29,7 @@ __all__ = [
     "check_parameters",
     "find_diagnosis",
     "generator_names",
+    "generator_parameters",
     "image_seed",
     "ita_to_fst",
     "load_generator",

@@ -63,6 +63,20 @@ def load_generator(name: str, /, *, offer: Mapping[str, Any] | None = None, **op
     return make(**options, **{key: value for key, value in (offer or {}).items() if takes(make, key)})
 
 
+def generator_parameters(name: str) -> Mapping[str, Any]:
+    """The scene parameters of a generator by name, without making one where its class states them.
+
+    Raises:
+        InputError: for an unknown name, or a generator that states them only once it is made and cannot be.
+    """
+    names = generator_names()
+    if name not in names and ":" not in name:
+        raise unknown("generator", name, names)
+    made = load_object(names.get(name, name))
+    stated = getattr(getattr(made, "func", made), "parameters", None)
+    return stated if isinstance(stated, Mapping) else load_generator(name).parameters
+
+
 def takes(make: Callable[..., Any], option: str) -> bool:
     """Whether a class or function has a parameter of that name, or takes any."""
     parameters = inspect.signature(make).parameters

@@ -207,6 +207,20 @@ def _family_of(folder: Path) -> Family:
     raise InputError(f"{folder} is a {name}, but expected one of {known}{hint}")
 
 
+def cached_bases() -> list[Base]:
+    """The base models that the hub's cache of this machine holds, by name."""
+    from huggingface_hub import constants
+
+    found: dict[str, Base] = {}
+    for index in sorted(Path(constants.HF_HUB_CACHE).glob(f"models--*/snapshots/*/{INDEX}")):
+        name = index.parts[-4].removeprefix("models--").replace("--", "/")
+        try:
+            found[name] = Base(name, index.parent, _family_of(index.parent))
+        except InputError:  # of a family that this library does not draw with
+            continue
+    return list(found.values())
+
+
 def card_header(place: Path) -> dict[str, Any]:
     """The YAML block on top of the README.md of a model folder (or beside a file); {} if there is none."""
     card = (place if place.is_dir() else place.parent) / "README.md"
