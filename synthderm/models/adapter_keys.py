@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,16 @@ def _with_prefix(
             f"the names of this adapter are not understood ({type(error).__name__}: {str(error)[:200]}); is it for "
             f"another family than this {type(network).__name__}?"
         ) from error
+    before, after = _count_ups(raw), _count_ups(found[0])
+    if after < before:
+        raise InputError(f"{before - after} of the {before} layers of this adapter are of no kind that diffusers knows")
     alphas = {k: float(v) for k, v in (found[1] or {}).items()} if len(found) == 3 else {}
     return found[0], alphas
+
+
+def _count_ups(keys: Iterable[str]) -> int:
+    """Second matrices among the names: one per layer in any naming."""
+    return sum(re.search(r"lora_B|lora_up|lora\.up|\.up\.weight", key) is not None for key in keys)
 
 
 def _flux_loader() -> Any:

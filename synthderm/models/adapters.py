@@ -191,9 +191,10 @@ def load_adapter(pipeline: Any, path: str | Path, *, adapter_name: str = "adapte
         check_fit(own, network, file)
         others = _weights_in_use(network)
         _inject(pipeline, component, held, adapter_name, file)
-        _inject_text_encoders(pipeline, held, adapter_name, file)
         _verify(network, own, adapter_name, file)
-        network.set_adapters([*others, adapter_name], [*others.values(), weight])
+        encoders = _inject_text_encoders(pipeline, held, adapter_name, file)
+        for part in (network, *encoders):
+            _weigh(part, {**others, adapter_name: weight})
     return AdapterInfo(
         **{one.name: getattr(card, one.name) for one in fields(card)},
         name=adapter_name,
@@ -272,16 +273,26 @@ def _inject(pipeline: Any, component: str, held: AdapterWeights, adapter_name: s
         raise InputError(f"{file} cannot be loaded ({' '.join(str(error).split())[:300]})") from error
 
 
-def _inject_text_encoders(pipeline: Any, held: AdapterWeights, adapter_name: str, file: Path) -> None:
-    """Some published adapters tune a text encoder too.
+def _weigh(part: nn.Module, weights: Mapping[str, float]) -> None:
+    """Put those of the adapters into effect that the part carries."""
+    from diffusers.utils import set_weights_and_activate_adapters
+
+    own = {name: weight for name, weight in weights.items() if name in part.peft_config}
+    set_weights_and_activate_adapters(part, list(own), list(own.values()))
+
+
+def _inject_text_encoders(pipeline: Any, held: AdapterWeights, adapter_name: str, file: Path) -> list[nn.Module]:
+    """Some published adapters tune a text encoder too; the encoders that now carry it.
 
     Raises:
         InputError: if the pipeline has no such encoder.
     """
     prefixes = {key.partition(".")[0] for key in held.weights} - {"transformer", "unet"}
+    tuned = []
     for prefix in sorted(prefixes):
         encoder = getattr(pipeline, prefix, None)
         if encoder is None or not hasattr(pipeline, "load_lora_into_text_encoder"):
+            _remove(denoiser_of(pipeline)[1], adapter_name)
             raise InputError(f"{file} has weights for a part {prefix!r}, which this {type(pipeline).__name__} lacks")
         config = dict(held.config) if held.config and any(k.startswith(f"{prefix}.") for k in held.config) else None
         pipeline.load_lora_into_text_encoder(
@@ -293,7 +304,10 @@ def _inject_text_encoders(pipeline: Any, held: AdapterWeights, adapter_name: str
             metadata=config,
         )
         if adapter_name not in getattr(encoder, "peft_config", {}):
+            _remove(denoiser_of(pipeline)[1], adapter_name)
             raise InputError(f"{file}: its weights for {prefix} did not arrive; was it trained on another base?")
+        tuned.append(encoder)
+    return tuned
 
 
 def _verify(network: nn.Module, own: Mapping[str, torch.Tensor], adapter_name: str, file: Path) -> None:

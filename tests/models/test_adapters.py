@@ -208,3 +208,43 @@ def test_an_adapter_is_checked_against_the_configuration_of_a_base_alone(saved, 
     if family == "sd":  # the width of the others is that of the text, which an adapter of the attention does not see
         with pytest.raises(InputError, match="was trained on another base"):
             check_adapter(saved[family][0], find_base(tmp_path / "other"))
+
+
+def test_an_adapter_of_the_text_encoder_is_applied_too_and_as_strongly(tmp_path):
+    pipeline = tuned("sd")
+    encoder = pipeline.text_encoder
+    encoder.add_adapter(LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=["q_proj", "v_proj"]))
+    with torch.no_grad():
+        for name, value in encoder.named_parameters():
+            if "lora_" in name:
+                value.copy_(torch.randn(value.shape, generator=torch.Generator().manual_seed(7)))
+    type(pipeline).save_lora_weights(
+        tmp_path,
+        unet_lora_layers=get_peft_model_state_dict(pipeline.unet),
+        text_encoder_lora_layers=get_peft_model_state_dict(encoder),
+        unet_lora_adapter_metadata=pipeline.unet.peft_config["default"].to_dict(),
+        text_encoder_lora_adapter_metadata=encoder.peft_config["default"].to_dict(),
+    )
+    again, off = tiny.tiny_pipeline("sd"), tiny.tiny_pipeline("sd")
+    load_adapter(again, tmp_path)
+    tokens = torch.arange(8)[None]
+    states = [one.text_encoder(tokens)[0] for one in (again, pipeline, off)]
+    torch.testing.assert_close(states[0], states[1], atol=1e-5, rtol=0)
+    assert (states[0] - states[2]).abs().max() > 0.1
+    load_adapter(off, tmp_path, weight=0.0)
+    torch.testing.assert_close(off.text_encoder(tokens)[0], states[2], atol=1e-5, rtol=0)
+
+
+def test_layers_that_a_conversion_would_drop_are_an_error(saved, tmp_path, monkeypatch):
+    from diffusers.loaders import StableDiffusionLoraLoaderMixin
+
+    save_file(to_kohya(saved["sd"][0], "lora_unet_"), str(tmp_path / "any.safetensors"))
+    right = StableDiffusionLoraLoaderMixin.lora_state_dict.__func__
+
+    def dropping(cls, *args, **kwargs):
+        weights, *rest = right(cls, *args, **kwargs)
+        return dict(list(weights.items())[4:]), *rest
+
+    monkeypatch.setattr(StableDiffusionLoraLoaderMixin, "lora_state_dict", classmethod(dropping))
+    with pytest.raises(InputError, match=r"2 of the \d+ layers of this adapter"):
+        load_adapter(tiny.tiny_pipeline("sd"), tmp_path)
