@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from synthderm.core import InputError
 from synthderm.functional.attributes import lesion_attributes
 from synthderm.functional.color import median_lab
 from synthderm.functional.filters import gaussian_blur
@@ -62,13 +64,35 @@ class FlowImages:
     @classmethod
     def cat(cls, parts: Sequence[FlowImages]) -> FlowImages:
         """All of them in one."""
-        names = ("images", "masks", "diagnosis", "style", "skin_lab", "measures")
-        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in _FIELDS))
 
     def select(self, rows: torch.Tensor) -> FlowImages:
         """Some of them."""
-        names = ("images", "masks", "diagnosis", "style", "skin_lab", "measures")
-        return FlowImages(*(getattr(self, name)[rows] for name in names))
+        return FlowImages(*(getattr(self, name)[rows] for name in _FIELDS))
+
+    def save(self, path: Path) -> None:
+        """Write them as one safetensors file, complete or not at all."""
+        from safetensors.torch import save_file
+
+        temporary = path.with_suffix(".part")
+        save_file({name: getattr(self, name).contiguous() for name in _FIELDS}, str(temporary))
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> FlowImages:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            InputError: if the file is damaged or holds something else.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            found = load_file(str(path))
+            return cls(*(found[name] for name in _FIELDS))
+        except (SafetensorError, OSError, KeyError) as error:
+            raise InputError(f"{path} holds no training images ({error}); remove it, and it is made again") from error
 
     def conditions(self, percentiles: torch.Tensor) -> FlowConditions:
         """Conditions, with the attributes that an encoder turned into percentiles."""
@@ -79,6 +103,9 @@ class FlowImages:
         shares = torch.linspace(0, 1, 21)
         columns = [column[~column.isnan()] for column in self.measures.T]
         return [[round(float(v), 5) for v in column.quantile(shares)] for column in columns]
+
+
+_FIELDS = ("images", "masks", "diagnosis", "style", "skin_lab", "measures")
 
 
 def describe(image: torch.Tensor, lesion: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
