@@ -203,10 +203,12 @@ class TextToImageGenerator:
     @cached_property
     def pipeline(self) -> Any:
         """The pipeline of diffusers with its adapter, loaded at first use."""
-        pipeline = load_pipeline(self.base, **self._load)
+        prepare = None
         if self.adapter:
-            load_adapter(pipeline, self.adapter.path, adapter_name=ADAPTER_NAME, weight=self.adapter_weight)
-        return pipeline
+            prepare = partial(
+                load_adapter, path=self.adapter.path, adapter_name=ADAPTER_NAME, weight=self.adapter_weight
+            )
+        return load_pipeline(self.base, **self._load, prepare=prepare)
 
     @cached_property
     def segmenter(self) -> Segmenter:

@@ -320,7 +320,7 @@ def _verify(network: nn.Module, own: Mapping[str, torch.Tensor], adapter_name: s
 
     loaded = adapter_name in getattr(network, "peft_config", {})
     arrived = get_peft_model_state_dict(network, adapter_name=adapter_name) if loaded else {}
-    lost = [k for k, v in own.items() if k not in arrived or not torch.equal(arrived[k].cpu(), v.to(arrived[k].dtype))]
+    lost = [key for key, value in own.items() if key not in arrived or not _same(arrived[key], value)]
     if own and not lost:
         return
     _remove(network, adapter_name)
@@ -328,6 +328,11 @@ def _verify(network: nn.Module, own: Mapping[str, torch.Tensor], adapter_name: s
         f"{file}: {len(lost)} of {len(own)} weights did not arrive in the {type(network).__name__} "
         f"({', '.join(lost[:3]) or 'none was found'}); was it trained on another base?"
     )
+
+
+def _same(arrived: torch.Tensor, sent: torch.Tensor) -> bool:
+    """Whether a weight is what was in the file; one that is offloaded (on the meta device) shows only its shape."""
+    return arrived.shape == sent.shape if arrived.is_meta else torch.equal(arrived.cpu(), sent.to(arrived.dtype))
 
 
 def _remove(network: nn.Module, adapter_name: str) -> None:

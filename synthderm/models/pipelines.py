@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ def load_pipeline(
     offload: str | None = None,
     quantization: str | None = None,
     allow_download: bool = False,
+    prepare: Callable[[Any], object] | None = None,
 ) -> Any:
     """A pipeline of diffusers, ready to be called.
 
@@ -49,6 +50,8 @@ def load_pipeline(
         offload: "model" or "sequential": keep on the GPU only the part that is at work; None keeps all there.
         quantization: "int8" or "nf4" (4 bit) weights of the large parts, with bitsandbytes on a CUDA GPU.
         allow_download: fetch it from the hub where it is not on this machine.
+        prepare: called with the pipeline before it goes to the device, such as to load an adapter: with "sequential"
+            its weights are out of reach afterwards.
 
     Raises:
         InputError: if it is not found, damaged, or an option cannot be used here.
@@ -63,6 +66,8 @@ def load_pipeline(
     base = path if isinstance(path, Base) else find_base(path, family, allow_download)
     with memory_errors(offload=offload, quantization=quantization, dtype=number, device=place):
         pipeline = _load(base, number, config)
+        if prepare:
+            prepare(pipeline)
         _place(pipeline, place, offload)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
