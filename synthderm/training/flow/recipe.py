@@ -99,6 +99,21 @@ def train_flow(
     return save_pipeline(trainer.average, front_end, output / "flow") if done else None
 
 
+def read_layers(text: str) -> tuple[int, int]:
+    """Blocks with two streams and with one, from "2+6".
+
+    Raises:
+        InputError: for anything else.
+    """
+    try:
+        two, one = (int(part) for part in text.split("+"))
+    except ValueError:
+        two, one = -1, -1
+    if min(two, one) < 0 or two + one < 1:
+        raise InputError(f"layers must be two numbers such as 2+6, but got {text!r}")
+    return two, one
+
+
 def save_pipeline(network: Velocity, front_end: LappedKLT, folder: Path) -> Path:
     """Write a flow as a diffusers folder: bfloat16 transformer, everything else float32."""
     from diffusers import FlowMatchEulerDiscreteScheduler

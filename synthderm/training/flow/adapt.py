@@ -1,0 +1,217 @@
+"""LoRA adapters of the flow for the look of real data sets, on all skin tones."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from synthderm.core import InputError
+from synthderm.core.tone import TONE_BANDS, ita_to_fst
+from synthderm.functional.color import ita_deg
+from synthderm.functional.tone_shift import apply_gains, tone_gains, turn_to_ita
+from synthderm.models.adapters import save_adapter
+from synthderm.models.copy_index import CopyIndex
+from synthderm.models.flow import CLASSES, STYLES, ConditionEncoder, SkinFlowPipeline
+from synthderm.models.flow.load import COPIES, load_flow
+
+from ..lora.images import TrainingImages, open_images
+from ..lora.licence import strictest
+from ..lora.looks import Masker
+from .adapter import add_adapter
+from .images import FlowImages, describe
+from .trainer import FlowTrainer, FlowTraining
+
+NEAR = 40
+"""Simulated skin colours of about the wanted ITA among which the new colour is drawn."""
+
+TONE_SHARES = (1.0, 1.0, 1.0, 1.3, 1.6, 1.6)
+"""How often each skin type is aimed at; the types that real sets lack more often."""
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class AdapterRecipe:
+    """What an adapter is made of.
+
+    Attributes:
+        datasets: names of the sets of the data that are used; () is all.
+        licences: SPDX names that images may have; () is all.
+        modality: of the images that it is for.
+        rank: of the updates.
+        tones: tone-shifted versions of each image beside the image itself.
+        data_seed: of the tones.
+        attribution: lines that must travel with the images.
+        training: the loop.
+    """
+
+    datasets: tuple[str, ...] = ()
+    licences: tuple[str, ...] = ()
+    modality: str = "dermoscopy"
+    rank: int = 32
+    tones: int = 2
+    data_seed: int = 5
+    attribution: tuple[str, ...] = ()
+    training: FlowTraining = field(
+        default_factory=lambda: FlowTraining(
+            steps=1000, learning_rate=1e-3, warm_up=30, cool_down=0.4, ema=0.15, muon=False, balance=0.5
+        )
+    )
+
+
+def train_adapter(
+    recipe: AdapterRecipe,
+    data: str | Path,
+    base: str | Path | None,
+    output: Path,
+    *,
+    device: str = "cpu",
+    seconds: float = float("inf"),
+    report: Report = print,
+) -> Path | None:
+    """Tune a flow to real images, or go on where an earlier call stopped.
+
+    Every image is used as it is and on other tones (:mod:`synthderm.functional.tone_shift`), with the skin colour that
+    is measured on it as its condition: real sets hold next to no dark skin. Images of the set's validation split,
+    or a tenth of its lesions, are left out; the threshold of the copy index is set on them.
+
+    Args:
+        recipe: what.
+        data: folder or zip of any layout that the readers know.
+        base: folder of a flow; the shipped one by default.
+        output: gets ``state/`` and the adapter's files.
+        device: where.
+        seconds: stop after so long, with everything saved.
+        report: told what is going on.
+
+    Returns:
+        The adapter's folder; None if time was up.
+
+    Raises:
+        InputError: if no image fits the recipe, or the base cannot be loaded.
+        SynthdermError: if the loss is no longer a number.
+    """
+    start = time.monotonic()
+    flow = load_flow(base, None, device="cpu")
+    encoder = flow.pipeline.condition_encoder
+    real, facts, hold_out = _real_images(recipe, data, output, report)
+    shifted = [real] + [shift_tones(real, encoder, recipe.data_seed, k) for k in range(recipe.tones)]
+    everything = FlowImages.cat(shifted)
+    report(f"{len(real)} images, {len(everything)} with their other tones")
+    network = flow.pipeline.velocity
+    add_adapter(network, recipe.rank)
+    torch.manual_seed(recipe.training.seed)
+    trainer = FlowTrainer(network, flow.pipeline.front_end, recipe.training, device)
+    if trainer.resume(output / "state"):
+        report(f"goes on after step {trainer.step}")
+    left = seconds - (time.monotonic() - start)
+    if not trainer.train(lambda step: everything, output / "state", seconds=left, report=lambda row: report(str(row))):
+        return None
+    average = trainer.average.to("cpu")
+    parts = (average.transformer.to(torch.float16), flow.pipeline.front_end, encoder, flow.pipeline.scheduler)
+    save_adapter(
+        SkinFlowPipeline(*parts),
+        output,
+        base=flow.base,
+        base_fingerprint=flow.base_sha256,
+        classes=[code for code in CLASSES if facts["class_counts"].get(code)],
+        tones=sorted({fst for fst in _types(everything) if fst}),
+        modality=recipe.modality,
+        resolution=flow.pipeline.front_end.config.size,
+        attribution=recipe.attribution,
+        recipe=json.loads(json.dumps(asdict(recipe))),
+        images=len(real),
+        images_with_tones=len(everything),
+        **facts,
+    )
+    batches = ([x.images[i : i + 256] for i in range(0, len(x), 256)] for x in (real, hold_out))
+    CopyIndex.fit(*batches).save(output / COPIES)
+    return output
+
+
+def _real_images(
+    recipe: AdapterRecipe, data: str | Path, output: Path, report: Report
+) -> tuple[FlowImages, dict[str, Any], FlowImages]:
+    found = open_images(data, hold_out=0.1, seed=recipe.data_seed)
+    for note in found.notes:
+        report(note)
+    train = _wanted(found, recipe, held_out=False)
+    hold_out = _wanted(found, recipe, held_out=True)
+    if len(train) < 2:
+        raise InputError(
+            f"{data} holds {len(train)} images for this recipe (sets {recipe.datasets or 'all'}, licences "
+            f"{recipe.licences or 'all'}); expected at least 2"
+        )
+    facts = {
+        "licence": strictest(record.licence for record in train),
+        "class_counts": dict(Counter(record.diagnosis for record in train)),
+        "datasets": dict(Counter(record.dataset for record in train)),
+        "licences": dict(Counter(record.licence for record in train)),
+    }
+    return _read(found, train), facts, _read(found, hold_out)
+
+
+def _wanted(found: TrainingImages, recipe: AdapterRecipe, held_out: bool) -> list[Any]:
+    records = found.held_out if held_out else found.train
+    return [
+        record
+        for record in records
+        if record.dataset in (recipe.datasets or (record.dataset,))
+        and strictest([record.licence]) in (recipe.licences or (strictest([record.licence]),))
+        and (record.modality or recipe.modality) == recipe.modality
+    ]
+
+
+def _read(found: TrainingImages, records: Sequence[Any], size: int = 128) -> FlowImages:
+    masker, images, masks = Masker(found), [], []
+    for record in records:
+        images.append(found.pixels(record, size))
+        masks.append(masker(record, images[-1]))
+    styles = [record.dataset if record.dataset in STYLES else "ham10000" for record in records]
+    codes = [record.diagnosis for record in records]
+    return FlowImages.measured(torch.stack(images), torch.stack(masks), codes, styles)
+
+
+def shift_tones(data: FlowImages, encoder: ConditionEncoder, seed: int, which: int) -> FlowImages:
+    """Each image once more on another skin tone, with what is then measured of it.
+
+    Args:
+        data: images whose skin colour is known are shifted, the others left out.
+        encoder: for the skin colours of each style.
+        seed: of the tones.
+        which: number of the version.
+    """
+    rng, found, rows = np.random.default_rng([seed, which]), [], []
+    shares = np.array(TONE_SHARES) / sum(TONE_SHARES)
+    tables = {number: encoder.skin_table(STYLES[number]) for number in data.style.unique().tolist()}
+    for row in range(len(data)):
+        band = TONE_BANDS[rng.choice(len(TONE_BANDS), p=shares)]
+        wanted = rng.uniform(band.draw_low_deg, band.draw_high_deg)
+        pick = rng.integers(NEAR)
+        if data.skin_lab[row].isnan().any():
+            continue
+        table = tables[int(data.style[row])]
+        angles = torch.rad2deg(torch.atan2(table[:, 0] - 50, table[:, 2]))
+        near = (angles - wanted).abs().topk(min(NEAR, len(table)), largest=False).indices
+        target = turn_to_ita(table[near[pick % len(near)]], wanted)
+        found.append(apply_gains(data.images[row], tone_gains(data.skin_lab[row], target)))
+        rows.append(row)
+    kept = data.select(torch.tensor(rows))
+    images = torch.stack(found)
+    skin, measures = zip(*(describe(image, mask) for image, mask in zip(images, kept.masks, strict=True)), strict=True)
+    return FlowImages(images, kept.masks, kept.diagnosis, kept.style, torch.stack(skin), torch.stack(measures))
+
+
+def _types(data: FlowImages) -> list[int | None]:
+    return [
+        None if lab.isnan().any() or lab[2] < 3 else ita_to_fst(ita_deg(float(lab[0]), float(lab[2])))
+        for lab in data.skin_lab
+    ]
