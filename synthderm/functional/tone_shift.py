@@ -12,7 +12,7 @@ MAX_GAIN = 4.0
 """Most that a channel is brightened; more would show the noise and the blocks of the source."""
 
 
-def tone_gains(source_lab: torch.Tensor, target_lab: torch.Tensor) -> torch.Tensor:
+def tone_gains(source_lab: torch.Tensor, target_lab: torch.Tensor, most: float = MAX_GAIN) -> torch.Tensor:
     """Gains of linear red, green and blue that turn one skin colour into another.
 
     Melanin of the epidermis lies over everything else, so that more or less of it multiplies what is reflected at each
@@ -22,12 +22,13 @@ def tone_gains(source_lab: torch.Tensor, target_lab: torch.Tensor) -> torch.Tens
     Args:
         source_lab: (3,) CIELAB, D65/2 deg, of the healthy skin as it is.
         target_lab: (3,) as it shall be.
+        most: upper limit of a gain.
 
     Returns:
-        (3,) between 0.02 and :data:`MAX_GAIN`.
+        (3,) between 0.02 and ``most``.
     """
     source, target = (lab_to_linear(torch.as_tensor(lab).float()).clamp(0.004, 1.0) for lab in (source_lab, target_lab))
-    return (target / source).clamp(0.02, MAX_GAIN)
+    return (target / source).clamp(0.02, most)
 
 
 def apply_gains(image: torch.Tensor, gains: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,9 @@ SEEN_SKIN_LAB = ((61.0, 8.0, -7.0), (80.0, 34.0, 15.0))
 """The middle 80 % of HAM10000's skin colours, CIELAB: skin outside is turned to the nearest colour inside before the
 classifier looks, since it has seen light skin alone (``eval/fit_gates.py`` prints them)."""
 
+MOST_GAIN = 15.0
+"""Dark skin reflects about a tenth of what light skin does; noise does not matter to the classifier."""
+
 LEAST_AREA, MOST_AREA = 0.004, 0.9
 """Share of the image that a lesion may take."""
 
@@ -86,7 +89,7 @@ def _as_seen(image: torch.Tensor, skin_lab: torch.Tensor) -> torch.Tensor:
     near = skin_lab.clamp(low, high)
     if skin_lab.isnan().any() or torch.equal(near, skin_lab):
         return image
-    return apply_gains(image, tone_gains(skin_lab, near))
+    return apply_gains(image, tone_gains(skin_lab, near, most=MOST_GAIN))
 
 
 class CopyGate:

@@ -40,8 +40,17 @@ def fill_prompt(template: str | None, condition: Condition) -> str:
         raise InputError(f"the prompt {template!r} has an unknown place holder; expected {places}") from error
 
 
+T5_TOKENS = {"flux": 512, "sd3": 256}
+"""Length that a prompt is filled up to for the T5 encoder, as the pipelines have it."""
+
+
 def encode_text(
-    family: str, pipeline: Any, prompt: str, negative_prompt: str | None, guidance_scale: float
+    family: str,
+    pipeline: Any,
+    prompt: str,
+    negative_prompt: str | None,
+    guidance_scale: float,
+    max_sequence_length: int | None = None,
 ) -> dict[str, torch.Tensor]:
     """The text inputs of a pipeline's call for one prompt, each with a first axis of 1, to be stacked along it.
 
@@ -51,23 +60,32 @@ def encode_text(
         prompt: what to show.
         negative_prompt: what not to show, or None.
         guidance_scale: above 1 Stable Diffusion needs the encoding of the negative (or an empty) prompt too.
+        max_sequence_length: T5 tokens; those of :data:`T5_TOKENS` by default. An adapter wants those of its training.
     """
-    return _ENCODERS[family](pipeline, prompt, negative_prompt, guidance_scale)
+    if family == "sd":
+        return _encode_sd(pipeline, prompt, negative_prompt, guidance_scale)
+    tokens = max_sequence_length or T5_TOKENS[family]
+    if family == "flux":
+        return _encode_flux(pipeline, prompt, negative_prompt, tokens)
+    return _encode_sd3(pipeline, prompt, negative_prompt, guidance_scale, tokens)
 
 
-def _encode_flux(pipeline: Any, prompt: str, negative: str | None, _: float) -> dict[str, torch.Tensor]:
-    embeds, pooled, _ = pipeline.encode_prompt(prompt, prompt_2=None, device=pipeline._execution_device)
+def _encode_flux(pipeline: Any, prompt: str, negative: str | None, tokens: int) -> dict[str, torch.Tensor]:
+    more = {"prompt_2": None, "device": pipeline._execution_device, "max_sequence_length": tokens}
+    embeds, pooled, _ = pipeline.encode_prompt(prompt, **more)
     found = {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
     if negative:
-        embeds, pooled, _ = pipeline.encode_prompt(negative, prompt_2=None, device=pipeline._execution_device)
+        embeds, pooled, _ = pipeline.encode_prompt(negative, **more)
         found |= {"negative_prompt_embeds": embeds, "negative_pooled_prompt_embeds": pooled}
     return found
 
 
-def _encode_sd3(pipeline: Any, prompt: str, negative: str | None, guidance: float) -> dict[str, torch.Tensor]:
+def _encode_sd3(
+    pipeline: Any, prompt: str, negative: str | None, guidance: float, tokens: int
+) -> dict[str, torch.Tensor]:
     embeds, without, pooled, pooled_without = pipeline.encode_prompt(
         prompt, prompt_2=None, prompt_3=None, device=pipeline._execution_device,
-        do_classifier_free_guidance=guidance > 1, negative_prompt=negative,
+        do_classifier_free_guidance=guidance > 1, negative_prompt=negative, max_sequence_length=tokens,
     )  # fmt: skip
     found = {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
     if guidance > 1:
@@ -80,6 +98,3 @@ def _encode_sd(pipeline: Any, prompt: str, negative: str | None, guidance: float
         prompt, pipeline._execution_device, 1, guidance > 1, negative_prompt=negative
     )
     return {"prompt_embeds": embeds} | ({"negative_prompt_embeds": without} if guidance > 1 else {})
-
-
-_ENCODERS = {"flux": _encode_flux, "sd3": _encode_sd3, "sd": _encode_sd}

@@ -254,8 +254,14 @@ class TextToImageGenerator:
         if prompt not in self._texts:
             if len(self._texts) >= _CACHED_PROMPTS:
                 self._texts.clear()
+            training = self.adapter.metadata.get("training", {}) if self.adapter else {}
             self._texts[prompt] = encode_text(
-                self.name, self.pipeline, prompt, self.negative_prompt, self.guidance_scale
+                self.name,
+                self.pipeline,
+                prompt,
+                self.negative_prompt,
+                self.guidance_scale,
+                training.get("max_sequence_length"),
             )
         return self._texts[prompt]
 

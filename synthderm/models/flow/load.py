@@ -72,7 +72,7 @@ def load_flow(
             f"there is no compact flow in {folder}: expected a folder with {INDEX}, as `synthderm train flow` writes it"
         )
     try:
-        pipeline = SkinFlowPipeline.from_pretrained(str(folder), torch_dtype=torch.float32, local_files_only=True)
+        pipeline = SkinFlowPipeline.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
         raise InputError(
             f"{folder} holds no compact flow that can be loaded: {' '.join(str(error).split())[:300]}"
