@@ -35,7 +35,9 @@ def lora(
     gradient_checkpointing: Annotated[
         bool, typer.Option("--gradient-checkpointing", help="Less memory, slower.")
     ] = False,
-    mixed_precision: Annotated[str, typer.Option(help="no, bf16, or fp16 (GPU only).")] = "no",
+    mixed_precision: Annotated[
+        str, typer.Option(help="no, bf16, fp16 (GPU only), or auto: bf16 where it is fast.")
+    ] = "auto",
     optimizer: Annotated[str, typer.Option(help="adamw, or adamw8bit (bitsandbytes, GPU only).")] = "adamw",
     resolution: Annotated[int | None, typer.Option(help="Side of the images, px; 128 for compact, else 512.")] = None,
     augment: Annotated[
@@ -44,6 +46,9 @@ def lora(
     captions: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Own captions: the captions.jsonl of a run, edited.")
     ] = None,
+    balance: Annotated[
+        float, typer.Option(help="Draw rare classes more often; 0: as they are, 1: all classes equally often.")
+    ] = 0.5,
     condition_dropout: Annotated[float, typer.Option(help="Share of images shown without condition.")] = 0.1,
     dropout: Annotated[float, typer.Option(help="Inside the adapter.")] = 0.0,
     target_modules: Annotated[
@@ -90,9 +95,9 @@ def lora(
         steps=steps, learning_rate=lr, lr_schedule=lr_schedule, warmup_steps=warmup_steps, batch_size=batch_size,
         gradient_accumulation=gradient_accumulation, gradient_checkpointing=gradient_checkpointing,
         mixed_precision=mixed_precision, optimizer=optimizer, resolution=resolution, augmentation=augment,
-        condition_dropout=condition_dropout, captions=captions, max_sequence_length=max_sequence_length,
-        hold_out=hold_out, validate_every=validate_every, patience=patience, samples=samples,
-        sample_steps=sample_steps, guidance_scale=guidance, ema=ema, save_every=save_every, seed=seed,
+        balance=balance, condition_dropout=condition_dropout, captions=captions,
+        max_sequence_length=max_sequence_length, hold_out=hold_out, validate_every=validate_every, patience=patience,
+        samples=samples, sample_steps=sample_steps, guidance_scale=guidance, ema=ema, save_every=save_every, seed=seed,
         resume=resume, device="cpu" if cpu else "auto",
     )  # fmt: skip
     try:
@@ -121,7 +126,8 @@ def show(result: Mapping[str, Any]) -> None:
     if before and after:
         rows = [["held-out loss", _text(before["held_out_loss"]), _text(after["held_out_loss"])]]
         if before.get("kid") is not None:
-            rows.append([f"KID of {after['samples']} samples", _kid(before), _kid(after)])
+            rows.append([f"KID of {after['samples']} samples to held-out images", *_kids(before, after, "kid")])
+            rows.append(["KID to training images", *_kids(before, after, "kid_train")])
         title = f"Before and after tuning ({result['held_out_images']} held-out images)"
         print_table(title, ("", "before", "after"), rows)
     classes = ", ".join(f"{code} {n}" for code, n in result["counts"]["classes"].items())
@@ -137,6 +143,9 @@ def _text(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _kid(figures: Mapping[str, Any]) -> str:
-    ends = figures["kid_interval"]
-    return _text(figures["kid"]) + (f" [{_text(ends[0])}, {_text(ends[1])}]" if ends else "")
+def _kids(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> list[str]:
+    cells = []
+    for figures in (before, after):
+        ends = figures[f"{name}_interval"]
+        cells.append(_text(figures[name]) + (f" [{_text(ends[0])}, {_text(ends[1])}]" if ends else ""))
+    return cells

@@ -103,24 +103,28 @@ def _figures(result: LoraResult, config: LoraConfig) -> str:
     before, after = result.before, result.after
     rows = [
         ("held-out loss", figure(before["held_out_loss"]), figure(after["held_out_loss"])),
-        ("kernel distance (KID) to the held-out images", _kid(before), _kid(after)),
+        *((title, _kid(before, name), _kid(after, name)) for name, title in _KIDS.items()),
     ]
-    seen = f"{after.get('samples', 0)} samples against {after.get('held_out_images', 0)} held-out images"
+    seen = f"{after.get('samples', 0)} samples against {after.get('kid_images', 0)} held-out"
     return (
         f"## Figures\n\nBefore tuning, and of this adapter (best after step {result.kept_step} of {result.steps}):\n\n"
         + table(("", "before", "adapter"), rows)
-        + f"\n\nKID in the features of `derm`: {seen}, {config.sample_steps} sampler steps, guidance "
-        f"{config.guidance_scale:g}. It has no bias, but below some 100 images on either side it scatters widely: "
-        "compare by `synthderm evaluate quality` with many images before you rely on it. The held-out images chose the "
-        "step, so that both figures of the adapter are a little too good.\n"
+        + f"\n\nKID [95 % interval] in the features of `derm`: {seen} and {after.get('kid_train_images', 0)} training "
+        f"images, {config.sample_steps} sampler steps, guidance {config.guidance_scale:g}. It has no bias, but below "
+        "some 100 images on either side it scatters widely: compare by `synthderm evaluate quality` with many images "
+        "before you rely on it. The held-out images chose the step, so that the adapter's figures on them are a little "
+        "too good; those on training images fall by mere copying, too.\n"
     )
 
 
-def _kid(figures: Mapping[str, Any]) -> str:
-    if figures.get("kid") is None:
+_KIDS = {"kid": "kernel distance (KID) to held-out images", "kid_train": "kernel distance (KID) to training images"}
+
+
+def _kid(figures: Mapping[str, Any], name: str) -> str:
+    if figures.get(name) is None:
         return "not measured"
-    interval = figures.get("kid_interval")
-    return figure(figures["kid"]) + (f" [{figure(interval[0])}, {figure(interval[1])}]" if interval else "")
+    interval = figures.get(f"{name}_interval")
+    return figure(figures[name]) + (f" [{figure(interval[0])}, {figure(interval[1])}]" if interval else "")
 
 
 def _compute(result: LoraResult, config: LoraConfig, versions: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from synthderm.core import InputError
 from synthderm.core.checks import check_range, unknown
 
-PRECISIONS = ("no", "bf16", "fp16")
+PRECISIONS = ("auto", "no", "bf16", "fp16")
 OPTIMIZERS = ("adamw", "adamw8bit")
 SCHEDULES = ("constant", "cosine")
 AUGMENTATIONS = {"none": 1, "flip": 2, "dihedral": 8}
@@ -47,10 +47,11 @@ class LoraConfig:
         batch_size: images at a time on each device.
         gradient_accumulation: batches per optimiser step.
         gradient_checkpointing: compute activations twice, keep them not: less memory, slower.
-        mixed_precision: "no", "bf16" or "fp16" (GPU only).
+        mixed_precision: "no", "bf16", "fp16" (GPU only), or "auto": bf16 where the processor or GPU is fast with it.
         optimizer: "adamw", or "adamw8bit" (needs bitsandbytes).
         resolution: side of the images, px: centre square, antialiased.
         augmentation: "none", "flip" (left to right) or "dihedral" (all eight turns and flips).
+        balance: how much rare classes are drawn more often: a class of n images in proportion to n^(1 - balance).
         condition_dropout: share of images that are shown without their condition, for guidance (Ho and Salimans 2022).
         training_guidance: value that a base with an embedded guidance scale is told while training.
         captions: a captions.jsonl whose captions replace the generated ones.
@@ -87,10 +88,11 @@ class LoraConfig:
     batch_size: int = 4
     gradient_accumulation: int = 1
     gradient_checkpointing: bool = False
-    mixed_precision: str = "no"
+    mixed_precision: str = "auto"
     optimizer: str = "adamw"
     resolution: int | None = None
     augmentation: str | None = None
+    balance: float = 0.5
     condition_dropout: float = 0.1
     training_guidance: float = 1.0
     captions: str | Path | None = None
@@ -129,6 +131,7 @@ class LoraConfig:
             check_range(name, getattr(self, name), 0, 10**9)
         for name in ("dropout", "condition_dropout", "ema"):
             check_range(name, getattr(self, name), 0.0, 0.999999)
+        check_range("balance", self.balance, 0.0, 1.0)
         check_range("hold_out", self.hold_out, 0.001, 0.9)
         if self.alpha is not None:
             check_range("alpha", self.alpha, 1e-6, 1e6)

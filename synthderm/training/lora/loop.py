@@ -13,7 +13,7 @@ import torch
 
 from synthderm.core import InputError
 
-from .draws import batch_at, draw_seed, generator
+from .draws import draw_seed, generator
 from .interruption import Interruption
 from .journal import Journal
 from .memory import memory_hint, peak_memory
@@ -141,10 +141,7 @@ class Loop:
         session, config, accelerator = self.session, self.session.config, self.session.accelerator
         number = self.state.step * config.gradient_accumulation + part
         number = number * accelerator.num_processes + accelerator.process_index
-        batch = batch_at(
-            number, examples=len(session.train), batch_size=config.batch_size, variants=session.encoded.variants,
-            condition_dropout=config.condition_dropout, seed=config.seed,
-        )  # fmt: skip
+        batch = session.draws.batch(number)
         indices = [session.train[i] for i in batch.indices]
         latents, conditions = session.batch(indices, batch.variants, batch.dropped)
         torch.manual_seed(draw_seed(config.seed, "dropout", number))

@@ -42,7 +42,7 @@ class LoraResult:
         unseen: codes of classes without a training image.
         loss: mean training loss of the last tenth of the steps.
         before: figures of the validation before the first step; {} without one.
-        after: those of the adapter that was kept: ``held_out_loss``, ``kid``, ``kid_interval``.
+        after: those of the adapter that was kept: ``held_out_loss``, ``kid``, ``kid_train`` and so on.
         seconds: spent in training steps, over all continuations.
         peak_memory_gb: highest so far in this process.
         parameters: trained numbers.

@@ -14,6 +14,7 @@ from synthderm.core import InputError
 from .adapter import AdapterWeights, RunningAverage
 from .cache import Tensors
 from .config import LoraConfig
+from .draws import Draws, class_weights
 from .encoding import Encoded
 from .optimisation import make_optimiser
 from .state import RunState, Weights
@@ -33,6 +34,7 @@ class Session:
         average: their running average.
         optimiser: prepared by the accelerator.
         encoded: latents and conditions.
+        draws: which examples come when.
         train: indices of the examples that are trained on.
         held_out: indices of those that are not.
     """
@@ -45,6 +47,7 @@ class Session:
     average: RunningAverage
     optimiser: Any
     encoded: Encoded
+    draws: Draws
     train: list[int]
     held_out: list[int]
 
@@ -118,6 +121,8 @@ def make_session(
     """The session of a new run; its optimiser knows the adapter's weights alone."""
     optimiser = accelerator.prepare_optimizer(make_optimiser(config, adapter.parameters()))
     places = range(len(encoded.examples))
+    train = [i for i in places if not encoded.examples[i].held_out]
+    weights = class_weights([encoded.examples[i].diagnosis for i in train], config.balance)
     return Session(
         config=config,
         accelerator=accelerator,
@@ -127,6 +132,13 @@ def make_session(
         average=RunningAverage(config.ema, adapter.weights()),
         optimiser=optimiser,
         encoded=encoded,
-        train=[i for i in places if not encoded.examples[i].held_out],
+        draws=Draws(
+            weights,
+            batch_size=config.batch_size,
+            variants=encoded.variants,
+            condition_dropout=config.condition_dropout,
+            seed=config.seed,
+        ),
+        train=train,
         held_out=[i for i in places if encoded.examples[i].held_out],
     )

@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 
-from synthderm.core import InputError
 from synthderm.core.seeds import image_seed
-from synthderm.functional.kernel_distance import kernel_interval
+from synthderm.functional.kernel_distance import kernel_distance, kernel_interval
 
 from .draws import generator
 from .images import TrainingImages
@@ -22,6 +21,9 @@ MOST_HELD_OUT = 256
 
 LEAST_DRAWS = 64
 """Noise draws of a held-out loss: a few images are looked at several times."""
+
+LEAST_FOR_INTERVAL = 8
+"""Images of each kind below which a distance has no interval."""
 
 
 class Validation:
@@ -36,8 +38,10 @@ class Validation:
         self.session, self.images, self.folder = session, images, folder
         order = torch.randperm(len(session.held_out), generator=generator(session.config.seed, "held out"))
         self.chosen = [session.held_out[i] for i in order[:MOST_HELD_OUT].tolist()]
+        shuffled = torch.randperm(len(session.train), generator=generator(session.config.seed, "compared")).tolist()
+        self._compared = {"kid": self.chosen, "kid_train": [session.train[i] for i in shuffled[:MOST_HELD_OUT]]}
         self._extractor: Any = None
-        self._real: torch.Tensor | None = None
+        self._real: dict[str, torch.Tensor] = {}
 
     def __call__(self, step: int, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         """Figures of the weights that the run would leave behind now; a sheet of samples is written."""
@@ -49,7 +53,7 @@ class Validation:
         session.target.model.train()
         if images is not None and session.accelerator.is_main_process:
             write_sheet(self.folder / f"step-{step:06d}.png", images, [self._title(i) for i in range(len(images))])
-            figures |= self.kernel_distance(images)
+            figures |= self.kernel_distances(images)
         return figures
 
     def held_out_loss(self) -> float:
@@ -93,20 +97,23 @@ class Validation:
             found = gather_object(found)
         return torch.stack([image for _, image in sorted(found, key=lambda pair: pair[0])])
 
-    def kernel_distance(self, samples: torch.Tensor) -> dict[str, Any]:
-        """Kernel distance (KID) of samples to the held-out images, with its 95 % interval; None below two images."""
-        real = self._real_features()
-        found = self._features(samples)
-        facts = {"samples": len(found), "held_out_images": len(real)}
-        if min(len(real), len(found)) < 2:
-            return {"kid": None, "kid_interval": None, **facts}
-        try:
-            interval = kernel_interval(found, real, force=True)
-        except InputError:
-            from synthderm.functional.kernel_distance import kernel_distance
+    def kernel_distances(self, samples: torch.Tensor) -> dict[str, Any]:
+        """Kernel distances (KID) of samples to the held-out and to the training images, with 95 % intervals.
 
-            return {"kid": kernel_distance(found, real, force=True), "kid_interval": None, **facts}
-        return {"kid": interval.value, "kid_interval": [interval.low, interval.high], **facts}
+        None below two images. That to the held-out images is the honest one; where few are held out, that to the
+        training images scatters less, but falls by mere copying, too.
+        """
+        found = self._features(samples)
+        figures: dict[str, Any] = {"samples": len(found)}
+        for name in self._compared:
+            real = self._real_features(name)
+            figures |= {name: None, f"{name}_interval": None, f"{name}_images": len(real)}
+            if min(len(real), len(found)) >= 2:
+                figures[name] = kernel_distance(found, real, force=True)
+            if min(len(real), len(found)) >= LEAST_FOR_INTERVAL:
+                interval = kernel_interval(found, real, force=True)
+                figures[f"{name}_interval"] = [interval.low, interval.high]
+        return figures
 
     def _example(self, number: int) -> Any:
         return self.session.encoded.examples[self.chosen[number % len(self.chosen)]]
@@ -122,12 +129,13 @@ class Validation:
             self._extractor = load_extractor("derm")
         return self._extractor(images)
 
-    def _real_features(self) -> torch.Tensor:
-        """Features of the held-out images; at most 32 images are in memory."""
-        if self._real is None:
+    def _real_features(self, name: str) -> torch.Tensor:
+        """Features of the images that are compared with; at most 32 images are in memory."""
+        if name not in self._real:
             records, size = self.images.all, self.session.config.resolution
-            parts: list[Sequence[int]] = [self.chosen[i : i + 32] for i in range(0, len(self.chosen), 32)]
-            self._real = torch.cat(
+            places = self._compared[name]
+            parts: list[Sequence[int]] = [places[i : i + 32] for i in range(0, len(places), 32)]
+            self._real[name] = torch.cat(
                 [self._features(torch.stack([self.images.pixels(records[i], size) for i in part])) for part in parts]
             )
-        return self._real
+        return self._real[name]

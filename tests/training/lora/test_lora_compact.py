@@ -48,13 +48,13 @@ def few_draws(monkeypatch):
 def config(flow, data, output, **changes):
     options = dict(
         data=data, base=flow, output=output, rank=2, steps=4, batch_size=2, resolution=SIDE, learning_rate=1e-2,
-        validate_every=2, samples=0, sample_steps=2, hold_out=0.25, device="cpu",
+        validate_every=2, samples=0, sample_steps=2, hold_out=0.25, device="cpu", mixed_precision="no",
     )  # fmt: skip
     return LoraConfig(**{**options, **changes})
 
 
 def target(flow):
-    options = LoraConfig("data", flow, "out", resolution=SIDE)
+    options = LoraConfig("data", flow, "out", resolution=SIDE, mixed_precision="no")
     return CompactTarget(CompactTarget.load(options), options.filled(CompactTarget.defaults))
 
 

@@ -27,7 +27,7 @@ def targets():
         from synthderm.training.lora.targets.find import target_class
 
         kind = target_class(family)
-        config = LoraConfig("data", "base", "out", resolution=64, **options)
+        config = LoraConfig("data", "base", "out", mixed_precision="no", resolution=64, **options)
         return kind(made[family], config.filled({"family": family, **kind.defaults}))
 
     return make
@@ -107,7 +107,9 @@ def test_a_base_that_predicts_something_else_is_refused():
 
     pipeline = tiny.tiny_pipeline("sd")
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, prediction_type="sample")
-    config = LoraConfig("data", "base", "out", resolution=64).filled(StableDiffusionTarget.defaults)
+    config = LoraConfig("data", "base", "out", mixed_precision="no", resolution=64).filled(
+        StableDiffusionTarget.defaults
+    )
     with pytest.raises(InputError, match="got 'sample' in its scheduler"):
         StableDiffusionTarget(pipeline, config)
 
@@ -117,7 +119,7 @@ def test_a_resolution_that_does_not_fit_is_refused(targets):
 
     from synthderm.training.lora.targets.flux import FluxTarget
 
-    config = LoraConfig("data", "base", "out", resolution=72).filled(FluxTarget.defaults)
+    config = LoraConfig("data", "base", "out", mixed_precision="no", resolution=72).filled(FluxTarget.defaults)
     with pytest.raises(InputError, match="resolution must be a multiple of 16 px for this base, but got 72"):
         FluxTarget(tiny.tiny_pipeline("flux"), config)
 

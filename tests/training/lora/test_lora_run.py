@@ -21,7 +21,7 @@ def config(base, data, output, **changes):
     options = dict(
         data=data, base=base, output=output, rank=2, alpha=4.0, steps=6, batch_size=2, resolution=64,
         learning_rate=1e-2, validate_every=3, samples=0, max_sequence_length=16, gradient_accumulation=2,
-        dropout=0.2, hold_out=0.25, save_every=100, device="cpu",
+        dropout=0.2, hold_out=0.25, save_every=100, device="cpu", mixed_precision="no",
     )  # fmt: skip
     return LoraConfig(**{**options, **changes})
 
@@ -189,8 +189,10 @@ def test_samples_and_kid_are_measured_before_and_during(bases, data, tmp_path):
     result = train_lora(config(bases("sd"), data, tmp_path, steps=1, samples=3, sample_steps=1, validate_every=1))
     assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["step-000000.png", "step-000001.png"]
     assert result.before["samples"] == 3
-    assert result.before["held_out_images"] == 2
+    assert (result.before["kid_images"], result.before["kid_train_images"]) == (2, 6)
     assert result.before["kid"] > 0
+    assert result.before["kid_interval"] is None
+    assert "| kernel distance (KID) to training images |" in (tmp_path / "README.md").read_text()
 
 
 def test_training_stops_when_patience_runs_out(bases, data, tmp_path, monkeypatch):

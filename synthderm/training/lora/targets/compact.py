@@ -14,6 +14,7 @@ from synthderm.core.resources import shipped_folder
 from synthderm.models.flow.conditions import STYLES as STYLES_OF_SETS
 from synthderm.models.flow.conditions import UNKNOWN, FlowConditions
 from synthderm.models.flow.network import Velocity
+from synthderm.training.flow.adapter import TARGETS
 from synthderm.training.flow.images import to_input
 
 from ..cache import Tensors, cache_key, fingerprint
@@ -21,11 +22,6 @@ from ..config import LoraConfig
 from ..examples import Example
 from .base import Target, per_image
 from .flow_matching import draw_sigmas, noisy
-
-LAYERS = (
-    "to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out", "ff.net.0.proj",
-    "ff.net.2", "proj_mlp", "proj_out",
-)  # fmt: skip
 
 DROP_EACH = 0.1
 """Chance that diagnosis, style or skin colour is not told although the others are, each by itself."""
@@ -64,7 +60,7 @@ class CompactTarget(Target):
     family = "compact"
     needs_masks = True
     defaults: ClassVar[dict[str, Any]] = {
-        "target_modules": LAYERS,
+        "target_modules": TARGETS,
         "learning_rate": 1e-3,
         "resolution": 128,
         "augmentation": "dihedral",

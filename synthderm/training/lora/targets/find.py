@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from synthderm.core import InputError
 
@@ -68,7 +71,18 @@ def fill(config: LoraConfig) -> tuple[LoraConfig, type[Target]]:
     """
     family = family_of(config)
     kind = target_class(family)
-    return config.filled({"family": family, **kind.defaults}), kind
+    filled = config.filled({"family": family, **kind.defaults})
+    return replace(filled, mixed_precision=_precision(config)), kind
+
+
+def _precision(config: LoraConfig) -> str:
+    """The precision of a configuration; for "auto" the fast one of this machine."""
+    if config.mixed_precision != "auto":
+        return config.mixed_precision
+    from synthderm.models.pipelines import choose_device, choose_dtype
+
+    fast = choose_dtype("auto", choose_device(config.device))
+    return {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(fast, "no")
 
 
 def open_target(config: LoraConfig, kind: type[Target]) -> Target:
