@@ -134,6 +134,19 @@ def test_classes_and_tones_that_an_adapter_never_saw_are_said(bases, adapter):
     ]
 
 
+def test_a_caption_is_as_long_as_it_was_in_the_adapters_training(bases, tmp_path):
+    pipeline = tiny.tiny_pipeline("flux")
+    pipeline.transformer.add_adapter(LoraConfig(r=1, target_modules=["to_q"]))
+    save_adapter(pipeline, tmp_path, licence="MIT", training={"max_sequence_length": 24})
+    made = next(load_generator("flux", base=bases["flux"], adapter=str(tmp_path), **QUICK).sample([1], MEL)).image
+    for tokens, same in ((24, True), (512, False)):
+        direct = tiny.tiny_pipeline("flux")(
+            "dermoscopic image of melanoma, brown skin", height=64, width=64, num_inference_steps=2,
+            max_sequence_length=tokens, generator=torch.Generator().manual_seed(1), output_type="pt",
+        ).images[0]  # fmt: skip
+        assert (float(((direct * 255) - made).abs().max()) <= 1) == same
+
+
 def test_an_adapter_of_another_base_of_the_same_shape_is_said(adapter, tmp_path):
     other = tiny.save_tiny("flux", tmp_path / "other", seed=8)
     notes = load_generator("flux", base=str(other), adapter=str(adapter)).notes([MEL])
