@@ -54,7 +54,8 @@ class TextToImageGenerator:
 
     An image depends on its seed, condition and these options alone. On a CPU the images are drawn one at a time, so
     that their bytes are the same in any batch; a GPU draws batches, whose size may change a value by one of 255, as may
-    another number of threads. The safety checker of the pipelines is off (it blanks pictures of bare skin), which the attribution says.
+    another number of threads. The safety checker of the pipelines is off (it blanks pictures of bare skin), which the
+    attribution says.
 
     The pipelines draw no masks: the lesion is found by the shipped segmenter, which was trained on dermoscopy.
 
