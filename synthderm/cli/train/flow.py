@@ -44,7 +44,7 @@ def flow(
     minutes: Annotated[float | None, typer.Option(help="Stop after so long; the same command goes on.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
 ) -> None:
-    r"""Train the compact flow: a base on simulated images, or an adapter on real ones.
+    """Train the compact flow: a base on simulated images, or an adapter on real ones.
 
     The same command, run again, goes on where it stopped.
 
@@ -54,7 +54,7 @@ def flow(
       synthderm train flow -o my_flow --width 384 --layers 3+6 --device cuda --minutes 9.5
       synthderm train flow -o open --data train_128.zip --datasets isic2017 --base my_flow/flow
       synthderm generate --generator flow --base my_flow/flow --adapter open --class mel --fst 5 -n 16
-    """
+    """  # noqa: D301 - \b keeps the lines of the examples apart
     from synthderm.training.flow.adapt import AdapterRecipe, train_adapter
     from synthderm.training.flow.recipe import FlowRecipe, read_layers, train_flow
     from synthderm.training.flow.trainer import FlowTraining
