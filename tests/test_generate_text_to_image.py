@@ -99,6 +99,18 @@ def test_the_same_folder_whatever_the_batch_and_however_often_it_was_stopped(cal
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
 
 
+def test_without_gates_an_image_whose_skin_cannot_be_measured_is_kept_and_counted(call, models, tmp_path):
+    tiny.save_tiny("sd", tmp_path / "sd")  # its images are all lesion to the segmenter
+    args = ("--generator", "sd", "--base", "sd", "--class", "mel", "--fst", 5, "-n", 3, "--size", 64, "--steps", 1)
+    status, out, _ = call(*args, "--no-gates", "--json", "-o", "o")
+    assert status == 0
+    told = json.loads(out)
+    measured = [row["ita_deg"] for row in rows(tmp_path / "o")]
+    assert None in measured
+    assert (told["made"], told["tone"][0]["images"]) == (3, 3)
+    assert (tmp_path / "o" / "README.md").is_file()
+
+
 @pytest.mark.slow
 def test_a_killed_run_and_worker_processes_give_the_same_bytes(call, models, tmp_path):
     args = ("--generator", "flux", "--base", models / "flux", "--class", "mel", "--fst", 5, "-n", 6, *QUICK)

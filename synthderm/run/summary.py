@@ -21,7 +21,7 @@ class ToneRow:
         low_deg, high_deg: its band.
         images: how many.
         inside: how many measure inside the band.
-        mean_deg: mean measured ITA, degrees.
+        mean_deg: mean measured ITA, degrees; None where no image shows measurable skin.
         error_deg: mean of |measured - requested| ITA, degrees; None where no angle is known.
     """
 
@@ -30,7 +30,7 @@ class ToneRow:
     high_deg: float
     images: int
     inside: int
-    mean_deg: float
+    mean_deg: float | None
     error_deg: float | None
 
 
@@ -101,9 +101,10 @@ def tone_rows(rows: Iterable[Mapping[str, Any]]) -> list[ToneRow]:
 
 def _tone_row(fst: int, rows: list[Mapping[str, Any]]) -> ToneRow:
     band = tone_band(fst)
-    measured = [row["ita_deg"] for row in rows]
+    told = [row for row in rows if row["ita_deg"] is not None]  # without gates an image may show no skin
+    measured = [row["ita_deg"] for row in told]
     errors = [
-        abs(row["ita_deg"] - row["ita_requested_deg"]) for row in rows if row.get("ita_requested_deg") is not None
+        abs(row["ita_deg"] - row["ita_requested_deg"]) for row in told if row.get("ita_requested_deg") is not None
     ]
     return ToneRow(
         fst=fst,
@@ -111,6 +112,6 @@ def _tone_row(fst: int, rows: list[Mapping[str, Any]]) -> ToneRow:
         high_deg=band.high_deg,
         images=len(rows),
         inside=sum(ita in band for ita in measured),
-        mean_deg=round(fmean(measured), 2),
+        mean_deg=round(fmean(measured), 2) if measured else None,
         error_deg=round(fmean(errors), 2) if errors else None,
     )
