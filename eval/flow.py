@@ -4,9 +4,9 @@
 
 PART is one of:
 
-- ``distance``: Frechet distance, KID, precision, recall, density and coverage to the hold-out images of HAM10000, for the
-  flow with its adapter, the base alone and the simulator, all asked for the classes and skin colours of the hold-out
-  images; the floor is real training images of the same classes. Overall and per class, without any gate.
+- ``distance``: Frechet distance, KID, precision, recall, density and coverage to the hold-out images of HAM10000, for
+  the flow with its adapter, the base alone and the simulator, all asked for the classes and skin colours of the
+  hold-out images; the floor is real training images of the same classes. Overall and per class, without any gate.
 - ``steps``: distance and cost against the number of steps and the guidance.
 - ``fidelity``: share recognised as the requested class by the real-trained classifier beside its recall on real
   images; requested tone against the measured one for six types x seven classes; what the gates turn down.
@@ -25,7 +25,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +60,7 @@ class Real:
         self.skin = torch.tensor([median_lab(image, healthy_skin(image, mask)) for image, mask in pairs])
 
     def train_rows(self, datasets: Sequence[str] = ("ham10000", "isic2017")) -> list[Row]:
+        """Training images of some sets."""
         return [row for name in datasets for row in self.pack.select(name, "train")]
 
     def like_classes(self, seed: int = 0) -> torch.Tensor:

@@ -13,6 +13,7 @@ from synthderm.core.checks import unknown
 from synthderm.core.resources import shipped_folder
 from synthderm.models.adapters import AdapterInfo, load_adapter
 from synthderm.models.copy_index import CopyIndex
+from synthderm.models.pipelines import quiet
 
 from .pipeline import SkinFlowPipeline
 
@@ -72,7 +73,8 @@ def load_flow(
             f"there is no compact flow in {folder}: expected a folder with {INDEX}, as `synthderm train flow` writes it"
         )
     try:
-        pipeline = SkinFlowPipeline.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
+        with quiet():
+            pipeline = SkinFlowPipeline.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
         raise InputError(
             f"{folder} holds no compact flow that can be loaded: {' '.join(str(error).split())[:300]}"

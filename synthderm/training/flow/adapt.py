@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections import Counter
@@ -27,6 +28,7 @@ from ..lora.licence import strictest
 from ..lora.looks import Masker
 from .adapter import add_adapter
 from .images import FlowImages, describe
+from .recipe import claim
 from .trainer import FlowTrainer, FlowTraining
 
 NEAR = 40
@@ -101,11 +103,9 @@ def train_adapter(
     """
     start = time.monotonic()
     flow = load_flow(base, None, device="cpu")
-    encoder = flow.pipeline.condition_encoder
-    real, facts, hold_out = _real_images(recipe, data, output, report)
-    shifted = [real] + [shift_tones(real, encoder, recipe.data_seed, k) for k in range(recipe.tones)]
-    everything = FlowImages.cat(shifted)
-    report(f"{len(real)} images, {len(everything)} with their other tones")
+    claim(output, {"recipe": asdict(recipe), "base_sha256": flow.base_sha256})
+    everything, hold_out, facts = _prepared(recipe, data, flow.pipeline, output / "images", report)
+    report(f"{facts['images']} images, {len(everything)} with their other tones")
     network = flow.pipeline.velocity
     add_adapter(network, recipe.rank)
     torch.manual_seed(recipe.training.seed)
@@ -116,9 +116,9 @@ def train_adapter(
     if not trainer.train(lambda step: everything, output / "state", seconds=left, report=lambda row: report(str(row))):
         return None
     average = trainer.average.to("cpu")
-    parts = (average.transformer.to(torch.float16), flow.pipeline.front_end, encoder, flow.pipeline.scheduler)
+    flow.pipeline.register_modules(transformer=average.transformer.to(torch.float16))
     save_adapter(
-        SkinFlowPipeline(*parts),
+        flow.pipeline,
         output,
         base=flow.base,
         base_fingerprint=flow.base_sha256,
@@ -128,35 +128,57 @@ def train_adapter(
         resolution=flow.pipeline.front_end.config.size,
         attribution=recipe.attribution,
         recipe=json.loads(json.dumps(asdict(recipe))),
-        images=len(real),
         images_with_tones=len(everything),
         **facts,
     )
+    real = everything.select(torch.arange(facts["images"]))
     batches = ([x.images[i : i + 256] for i in range(0, len(x), 256)] for x in (real, hold_out))
     CopyIndex.fit(*batches).save(output / COPIES)
     return output
 
 
+def _prepared(
+    recipe: AdapterRecipe, data: str | Path, flow: SkinFlowPipeline, folder: Path, report: Report
+) -> tuple[FlowImages, FlowImages, dict[str, Any]]:
+    """Training images with their other tones, hold-out images, and what is known of them; made once and kept."""
+    wanted = {name: value for name, value in asdict(recipe).items() if name not in ("training", "rank", "attribution")}
+    encoder, size = flow.condition_encoder, flow.front_end.config.size
+    colours = hashlib.sha256(encoder.colours.numpy().tobytes()).hexdigest()
+    key = json.loads(json.dumps({**wanted, "data": str(data), "size": size, "colours": colours}))
+    record = folder / "images.json"
+    if record.is_file() and json.loads(record.read_text(encoding="utf-8"))["key"] == key:
+        facts = json.loads(record.read_text(encoding="utf-8"))["facts"]
+        return FlowImages.load(folder / "train.safetensors"), FlowImages.load(folder / "hold_out.safetensors"), facts
+    real, hold_out, facts = _real_images(recipe, data, size, report)
+    report(f"{len(real)} images are read; their other tones follow")
+    everything = FlowImages.cat([real] + [shift_tones(real, encoder, recipe.data_seed, k) for k in range(recipe.tones)])
+    folder.mkdir(parents=True, exist_ok=True)
+    everything.save(folder / "train.safetensors")
+    hold_out.save(folder / "hold_out.safetensors")
+    record.write_text(json.dumps({"key": key, "facts": facts}, indent=1) + "\n", encoding="utf-8")
+    return everything, hold_out, facts
+
+
 def _real_images(
-    recipe: AdapterRecipe, data: str | Path, output: Path, report: Report
-) -> tuple[FlowImages, dict[str, Any], FlowImages]:
+    recipe: AdapterRecipe, data: str | Path, size: int, report: Report
+) -> tuple[FlowImages, FlowImages, dict[str, Any]]:
     found = open_images(data, hold_out=0.1, seed=recipe.data_seed)
     for note in found.notes:
         report(note)
     train = _wanted(found, recipe, held_out=False)
-    hold_out = _wanted(found, recipe, held_out=True)
     if len(train) < 2:
         raise InputError(
             f"{data} holds {len(train)} images for this recipe (sets {recipe.datasets or 'all'}, licences "
             f"{recipe.licences or 'all'}); expected at least 2"
         )
     facts = {
+        "images": len(train),
         "licence": strictest(record.licence for record in train),
         "class_counts": dict(Counter(record.diagnosis for record in train)),
         "datasets": dict(Counter(record.dataset for record in train)),
         "licences": dict(Counter(record.licence for record in train)),
     }
-    return _read(found, train), facts, _read(found, hold_out)
+    return _read(found, train, size), _read(found, _wanted(found, recipe, held_out=True), size), facts
 
 
 def _wanted(found: TrainingImages, recipe: AdapterRecipe, held_out: bool) -> list[Any]:
@@ -170,7 +192,7 @@ def _wanted(found: TrainingImages, recipe: AdapterRecipe, held_out: bool) -> lis
     ]
 
 
-def _read(found: TrainingImages, records: Sequence[Any], size: int = 128) -> FlowImages:
+def _read(found: TrainingImages, records: Sequence[Any], size: int) -> FlowImages:
     masker, images, masks = Masker(found), [], []
     for record in records:
         images.append(found.pixels(record, size))

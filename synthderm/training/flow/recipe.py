@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -81,7 +82,7 @@ def train_flow(
         SynthdermError: if the loss is no longer a number.
     """
     start = time.monotonic()
-    _claim(output, recipe)
+    claim(output, asdict(recipe))
     images = output / "images"
     for there in simulated_images(images, recipe.shards, seed=recipe.data_seed, size=recipe.size, workers=workers):
         report(f"{there} of {recipe.shards} shards of simulated images")
@@ -124,9 +125,13 @@ def save_pipeline(network: Velocity, front_end: LappedKLT, folder: Path) -> Path
     return folder
 
 
-def _claim(output: Path, recipe: FlowRecipe) -> None:
-    path = output / "recipe.json"
-    told = json.loads(json.dumps(asdict(recipe)))
+def claim(output: Path, record: dict[str, Any]) -> None:
+    """Write down what a folder is for, or find that it is for the same.
+
+    Raises:
+        InputError: if it is for something else.
+    """
+    path, told = output / "recipe.json", json.loads(json.dumps(record))
     if path.is_file():
         found = json.loads(path.read_text(encoding="utf-8"))
         other = [key for key in told if found.get(key) != told[key]]

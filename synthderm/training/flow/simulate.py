@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -74,12 +75,13 @@ def simulated_images(folder: Path, shards: int, *, seed: int = 77, size: int = 1
     missing = [n for n in range(shards) if not shard_path(folder, n).is_file()]
     done = shards - len(missing)
     yield done
-    if not missing:
-        return
-    with ProcessPoolExecutor(max(1, workers), mp_context=get_context("spawn")) as pool:
-        for _ in pool.map(_make, [(folder, n, seed, size) for n in missing]):
-            done += 1
-            yield done
+    jobs = [(folder, n, seed, size) for n in missing]
+    with ExitStack() as stack:
+        apply = map
+        if workers > 1 and missing:
+            apply = stack.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn"))).map
+        for made, _ in enumerate(apply(_make, jobs), done + 1):
+            yield made
 
 
 def _make(job: tuple[Path, int, int, int]) -> None:
