@@ -55,7 +55,7 @@ def lora(
         str | None, typer.Option(help="Comma-separated ends of the names of the tuned layers.")
     ] = None,
     max_sequence_length: Annotated[
-        int | None, typer.Option(help="Tokens of a caption for T5; 512 for flux, 256 for sd3.")
+        int | None, typer.Option(help="Tokens of a caption for T5, flux and sd3; 128 if not given.")
     ] = None,
     hold_out: Annotated[float, typer.Option(help="Share of images held out, in whole lesions or patients.")] = 0.1,
     validate_every: Annotated[int, typer.Option(help="Steps between validations; 0: none, nothing held out.")] = 100,

@@ -156,7 +156,7 @@ def _save(session: Session, images: TrainingImages, result: LoraResult, diverged
         seconds=result.seconds,
         peak_memory_gb=result.peak_memory_gb,
         diverged=diverged,
-        training=config.record(),
+        training=_without_folders(config),
         **target.adapter_facts(session.encoded.examples),
     )
     card = adapter_card(
@@ -164,6 +164,13 @@ def _save(session: Session, images: TrainingImages, result: LoraResult, diverged
         versions=environment(), diverged=diverged,
     )  # fmt: skip
     write_atomic(result.folder / "README.md", card.encode())
+
+
+def _without_folders(config: LoraConfig) -> dict[str, Any]:
+    """The configuration as it may be passed on: names of files without the folders of this machine."""
+    record = config.record()
+    names = {name: Path(record[name]).name for name in ("data", "captions", "start_from") if record[name] is not None}
+    return {**record, **names}
 
 
 def adapter_card_of(config: LoraConfig) -> dict[str, Any]:

@@ -1,13 +1,7 @@
 """Tiny bases and a drawn data set, made once."""
 
-import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for `import tiny`
-
 import lora_sets
+import pytest
 
 
 @pytest.fixture(scope="session")

@@ -154,6 +154,8 @@ def test_the_folder_says_what_was_done(runs):
     facts = json.loads((folder / "adapter.json").read_text())
     assert facts["counts"]["classes"] == {"nv": 3, "mel": 3}
     assert facts["metrics"]["after"]["held_out_loss"] == result.after["held_out_loss"]
+    assert facts["training"]["data"] == "data0"
+    assert facts["training"]["max_sequence_length"] == 16
     record = json.loads((folder / "config.json").read_text())
     assert record["lora"]["rank"] == 2
     assert len((folder / "captions.jsonl").read_text().splitlines()) == 8

@@ -74,8 +74,10 @@ class CompactTarget(Target):
     def load(cls, config: LoraConfig) -> Any:
         """The shipped flow, or one in a folder."""
         from synthderm.models.flow.load import load_flow
+        from synthderm.models.pipelines import quiet
 
-        return load_flow(_folder(config.base)).pipeline
+        with quiet():
+            return load_flow(_folder(config.base)).pipeline
 
     def base_facts(self) -> tuple[str, str]:
         """Name or path of the flow, and its fingerprint."""

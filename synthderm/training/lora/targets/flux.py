@@ -28,7 +28,7 @@ class FluxTarget(TextTarget):
         "samples": 8,
         "sample_steps": 20,
         "guidance_scale": 3.5,
-        "max_sequence_length": 512,
+        "max_sequence_length": 128,
     }
 
     @property

@@ -29,7 +29,7 @@ class StableDiffusion3Target(TextTarget):
         "samples": 8,
         "sample_steps": 20,
         "guidance_scale": 4.5,
-        "max_sequence_length": 256,
+        "max_sequence_length": 128,
     }
 
     @property
