@@ -37,6 +37,9 @@ NEAR = 40
 TONE_SHARES = (1.0, 1.0, 1.0, 1.3, 1.6, 1.6)
 """How often each skin type is aimed at; the types that real sets lack more often."""
 
+COPY_RATE = 0.01
+"""Share of other real images that the copy index may take for copies."""
+
 Report = Callable[[str], None]
 
 
@@ -131,10 +134,18 @@ def train_adapter(
         images_with_tones=len(everything),
         **facts,
     )
-    real = everything.select(torch.arange(facts["images"]))
-    batches = ([x.images[i : i + 256] for i in range(0, len(x), 256)] for x in (real, hold_out))
-    CopyIndex.fit(*batches).save(output / COPIES)
+    _index_copies(everything.select(torch.arange(facts["images"])), hold_out, output / COPIES, report)
     return output
+
+
+def _index_copies(real: FlowImages, hold_out: FlowImages, path: Path, report: Report) -> None:
+    """Write the index of the real images; its false-alarm rate is 1 %, or the least that the hold-out allows."""
+    if not len(hold_out):
+        report("no image is held out: the adapter brings no index of copies, and generate cannot reject them")
+        return
+    rate = max(COPY_RATE, 1 / (len(hold_out) + 1))
+    batches = ([x.images[i : i + 256] for i in range(0, len(x), 256)] for x in (real, hold_out))
+    CopyIndex.fit(*batches, rate).save(path)
 
 
 def _prepared(
