@@ -42,7 +42,7 @@ def generate(
         typer.Option("-o", "--output", help="Folder; by default a fresh one named after the request."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Image i depends on (seed, i) alone; 0 by default.")] = None,
-    size: Annotated[int | None, typer.Option(help="Pixels per side, 64 to 1024; 256 by default.")] = None,
+    size: Annotated[int | None, typer.Option(help="Pixels per side, 64 to 1024; 256 by default, flow 128.")] = None,
     modality: Annotated[str | None, typer.Option(help="dermoscopy (the default) or clinical.")] = None,
     generator: Annotated[str | None, typer.Option(help="See synthderm info; simulator by default.")] = None,
     masks: Annotated[

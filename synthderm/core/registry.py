@@ -10,6 +10,9 @@ from typing import Any
 
 from .checks import InputError, unknown
 
+DEFAULT_SIZE = 256
+"""Pixels per side of a generator that states no other."""
+
 ENTRY_POINT_GROUP = "synthderm.generators"
 _BUILT_IN = {
     "simulator": "synthderm.generators.simulated:SimulatorGenerator",
@@ -75,6 +78,12 @@ def generator_parameters(name: str) -> Mapping[str, Any]:
     made = load_object(names.get(name, name))
     stated = getattr(getattr(made, "func", made), "parameters", None)
     return stated if isinstance(stated, Mapping) else load_generator(name).parameters
+
+
+def default_size(name: str) -> int:
+    """Pixels per side of a generator's images where none are asked for: its class's ``default_size``, else 256."""
+    made = load_object(generator_names().get(name, name)) if name in generator_names() or ":" in name else None
+    return int(getattr(getattr(made, "func", made), "default_size", DEFAULT_SIZE))
 
 
 def takes(make: Callable[..., Any], option: str) -> bool:

@@ -68,6 +68,7 @@ class FlowGenerator:
 
     name = "flow"
     version = "0"
+    default_size = 128
     attributes: tuple[str, ...] = ()
     parameters: Mapping[str, ParameterSpec] = PARAMETERS
 
@@ -118,6 +119,24 @@ class FlowGenerator:
         if str(name) not in self._loaded:
             self._loaded[str(name)] = load_flow(self.base, name, self.adapter_weight, self.device)
         return self._loaded[str(name)]
+
+    def notes(self, conditions: Sequence[Condition]) -> list[str]:
+        """What a person should know of these conditions: classes that the adapter never saw, sizes it does not make."""
+        found = []
+        for modality in dict.fromkeys(one.modality for one in conditions):
+            flow = self.load(modality)
+            native = flow.pipeline.front_end.config.size
+            if flow.adapter and flow.adapter.classes:
+                codes = dict.fromkeys(one.diagnosis for one in conditions if one.modality == modality)
+                unseen = [code for code in codes if code not in flow.adapter.classes]
+                if unseen:
+                    found.append(
+                        f"the adapter {flow.adapter_name} was trained on no image of {', '.join(unseen)}: what it "
+                        "shows of them comes from the simulated images of the base"
+                    )
+            if self.size != native:
+                found.append(f"the flow makes {native} px; images of {self.size} px are resampled from them")
+        return found
 
     def gates(self, modality: str) -> tuple[Gate, ...]:
         """The gates of images of a modality: a lesion of a usual size, a recognised class, no copy.

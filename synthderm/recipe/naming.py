@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from synthderm.core.registry import default_size
+
 from .recipe import WHERE_IT_RUNS, Recipe
 
 _IN_THE_NAME = ("class", "fst", "ita", "num_images", "seed", "size", "modality", "paired", "plan")
@@ -34,7 +36,7 @@ def default_folder(recipe: Recipe, num_images: int) -> Path:
         parts.append("_".join(map(str, recipe.tones)))
     parts += [word for word in ("paired",) if recipe.paired]
     parts += [recipe.modality] if recipe.modality == "clinical" else []
-    parts += [f"{recipe.size}px"] if recipe.size != standard["size"] else []
+    parts += [f"{recipe.size}px"] if recipe.size not in (None, default_size(recipe.generator)) else []
     parts += [f"vary-{recipe.vary.split('=')[0]}"] if recipe.vary else []
     parts += [f"n{num_images}", f"seed{recipe.seed}"]
     parts += [digest(rest)[:4]] if rest else []

@@ -9,6 +9,7 @@ from typing import Any
 
 from synthderm.core import InputError, Modality, ParameterValue, parse_diagnoses, parse_fst
 from synthderm.core.checks import unknown
+from synthderm.core.registry import default_size
 from synthderm.models.prompts import PromptRequest
 
 from . import fields as read
@@ -78,7 +79,7 @@ class Recipe:
         num_images: images in all; by default 12, or the plan's total, or what a sweep or pairing needs.
         output: folder; by default a fresh one named after the request.
         seed: the run's seed; image i depends on (seed, i) alone.
-        size: pixels per side, 64 to 1024.
+        size: pixels per side, 64 to 1024; by default the generator's own: 256, for the flow 128.
         modality: "dermoscopy" or "clinical"; by default the plan's, else dermoscopy.
         generator: a name that ``synthderm info`` lists, or "module:class".
         masks: "lesion", "all", or the names of attributes.
@@ -118,7 +119,7 @@ class Recipe:
     num_images: int | None = None
     output: Path | None = None
     seed: int = 0
-    size: int = 256
+    size: int | None = None
     modality: Modality | None = None
     generator: str = "simulator"
     masks: str | tuple[str, ...] = "lesion"
@@ -192,7 +193,7 @@ class Recipe:
     def generator_options(self) -> dict[str, Any]:
         """What is handed to the generator's class: always size, masks and maps, and else what is given."""
         given = {name: getattr(self, name) for name in GENERATOR_OPTIONS if getattr(self, name) is not None}
-        return {"size": self.size, "masks": self.masks, "maps": self.maps, **given}
+        return {"size": self.size or default_size(self.generator), "masks": self.masks, "maps": self.maps, **given}
 
     def offered_options(self) -> dict[str, Any]:
         """What the generator's class gets if it takes it."""

@@ -7,6 +7,7 @@ from dataclasses import astuple, replace
 from typing import Any
 
 from synthderm.core import DIAGNOSES, InputError, ParameterValue, check_parameters, image_seed
+from synthderm.core.registry import default_size
 from synthderm.data.plan_file import read_plan
 from synthderm.data.planning import Plan
 from synthderm.models.prompts import PromptRequest, parse_prompt
@@ -43,7 +44,8 @@ class Work:
         plan = read_plan(recipe.plan) if recipe.plan else None
         modality = recipe.modality or (plan and plan.modality) or "dermoscopy"
         workers = 0 if recipe.workers is None and getattr(generator, "one_process", False) else recipe.workers
-        self.recipe = replace(recipe, set=held, modality=modality, workers=workers)
+        size = recipe.size or default_size(recipe.generator)
+        self.recipe = replace(recipe, set=held, modality=modality, workers=workers, size=size)
         self.families = self._families(generator, plan)
         self.num_images = self.families.num_images
         for request in self._kinds():

@@ -183,5 +183,11 @@ def test_errors_say_what_to_do(base, tmp_path):
         list(generator(base).sample([1, 2], [Condition("nv", fst=2)]))
 
 
+def test_it_says_what_the_adapter_never_saw_and_what_is_resampled(base, adapter):
+    notes = generator(base, adapter=adapter).notes([Condition("nv", fst=2), Condition("bcc", fst=2)])
+    assert "trained on no image of bcc" in notes[0]
+    assert "makes 32 px; images of 64 px are resampled" in notes[1]
+
+
 def test_it_is_registered():
     assert load_generator("flow", size=128).name == "flow"
