@@ -46,6 +46,9 @@ def lora(
     captions: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Own captions: the captions.jsonl of a run, edited.")
     ] = None,
+    tones: Annotated[
+        int | None, typer.Option(help="Versions of each image on other skin tones; 2 for compact, else 0.")
+    ] = None,
     balance: Annotated[
         float, typer.Option(help="Draw rare classes more often; 0: as they are, 1: all classes equally often.")
     ] = 0.5,
@@ -95,7 +98,7 @@ def lora(
         steps=steps, learning_rate=lr, lr_schedule=lr_schedule, warmup_steps=warmup_steps, batch_size=batch_size,
         gradient_accumulation=gradient_accumulation, gradient_checkpointing=gradient_checkpointing,
         mixed_precision=mixed_precision, optimizer=optimizer, resolution=resolution, augmentation=augment,
-        balance=balance, condition_dropout=condition_dropout, captions=captions,
+        tones=tones, balance=balance, condition_dropout=condition_dropout, captions=captions,
         max_sequence_length=max_sequence_length, hold_out=hold_out, validate_every=validate_every, patience=patience,
         samples=samples, sample_steps=sample_steps, guidance_scale=guidance, ema=ema, save_every=save_every, seed=seed,
         resume=resume, device="cpu" if cpu else "auto",
@@ -132,7 +135,8 @@ def show(result: Mapping[str, Any]) -> None:
         print_table(title, ("", "before", "after"), rows)
     classes = ", ".join(f"{code} {n}" for code, n in result["counts"]["classes"].items())
     memory = ", ".join(f"{name.upper()} {value:.2f} GB" for name, value in result["peak_memory_gb"].items())
-    print(f"trained on {result['train_images']} images: {classes}")
+    versions = f" and {result['tone_versions']} versions on other skin tones" if result["tone_versions"] else ""
+    print(f"trained on {result['train_images']} images{versions}: {classes}")
     stopped = ", stopped early" if result["stopped_early"] else ""
     print(f"{result['steps']} steps in {result['seconds']:.0f} s{stopped}; kept: step {result['kept_step']}")
     print(f"highest memory: {memory}")

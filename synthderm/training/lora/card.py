@@ -91,6 +91,12 @@ def _data(result: LoraResult) -> str:
         + table(("class", "training images"), rows)
         + "\n\nSkin tone, measured from the pixels (ITA bands, a proxy of Fitzpatrick types):\n\n"
         + table(("type", "training images"), tone_rows)
+        + (
+            f"\n\nBeside them {result.tone_versions} versions of these images on other skin tones, all types equally "
+            "often: the ratio of two skin colours in linear light. They show no structure that dark skin alone has."
+            if result.tone_versions
+            else ""
+        )
         + "\n\n"
         + table(("licence of the images", "training images"), licences)
         + "\n"
@@ -151,12 +157,20 @@ def _limits(result: LoraResult) -> str:
         lines.append(f"It has seen no image of {', '.join(result.unseen)}; what it draws for them is the base's guess.")
     if result.before and result.after and result.after["held_out_loss"] >= result.before["held_out_loss"]:
         lines.append("Its held-out loss is not below that of the base: it has learnt nothing that generalises.")
-    missing = [str(band.fst) for band in TONE_BANDS if str(band.fst) not in result.counts["fst"]]
+    missing = [str(band.fst) for band in TONE_BANDS if band.fst not in result.tones]
     if missing:
         lines.append(f"It has seen no skin of type {', '.join(missing)}; such requests rest on the base alone.")
+    shifted = [str(fst) for fst in result.tones if str(fst) not in result.counts["fst"]]
+    if shifted:
+        lines.append(f"It knows skin of type {', '.join(shifted)} from tone-shifted images alone, not from real skin.")
     if result.train_images < 500:
         lines.append(
             f"{result.train_images} images are few: it may repeat them. `synthderm evaluate audit` looks for copies."
+        )
+    if result.family == "compact" and result.held_out_images:
+        lines.append(
+            "`training_images.safetensors` holds blurred 24 px descriptors of the training images, by which `generate` "
+            "rejects copies: their licence and their need of protection are those of the images."
         )
     if result.family == "sd":
         lines.append("The safety checker of Stable Diffusion is off, since it blanks skin: look at images before use.")

@@ -51,6 +51,8 @@ class LoraConfig:
         optimizer: "adamw", or "adamw8bit" (needs bitsandbytes).
         resolution: side of the images, px: centre square, antialiased.
         augmentation: "none", "flip" (left to right) or "dihedral" (all eight turns and flips).
+        tones: versions of each training image on other skin tones, by the ratio of two skin colours in linear light
+            (:mod:`synthderm.functional.tone_shift`): real sets hold next to no dark skin.
         balance: how much rare classes are drawn more often: a class of n images in proportion to n^(1 - balance).
         condition_dropout: share of images that are shown without their condition, for guidance (Ho and Salimans 2022).
         training_guidance: value that a base with an embedded guidance scale is told while training.
@@ -92,6 +94,7 @@ class LoraConfig:
     optimizer: str = "adamw"
     resolution: int | None = None
     augmentation: str | None = None
+    tones: int | None = None
     balance: float = 0.5
     condition_dropout: float = 0.1
     training_guidance: float = 1.0
@@ -139,6 +142,8 @@ class LoraConfig:
             check_range("learning_rate", self.learning_rate, 1e-9, 1.0)
         if self.resolution is not None:
             check_range("resolution", self.resolution, 16, 4096, "px")
+        if self.tones is not None:
+            check_range("tones", self.tones, 0, 100)
         if self.samples is not None:
             check_range("samples", self.samples, 0, 4096)
         if self.patience and not self.validate_every:

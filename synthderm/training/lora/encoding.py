@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from synthderm.data import Record
+from synthderm.functional.tone_shift import apply_gains
 
 from .cache import TensorCache, Tensors, cache_key
 from .config import AUGMENTATIONS
@@ -34,7 +34,7 @@ class Encoded:
         images, conditions = target.image_fingerprint(), target.condition_fingerprint()
         self._image_keys = [
             [
-                cache_key("image", target.family, images, example.digest, config.resolution, variant)
+                cache_key("image", target.family, images, example.digest, example.gains, config.resolution, variant)
                 for variant in range(self.variants if not example.held_out else 1)
             ]
             for example in examples
@@ -101,10 +101,10 @@ def encode_images(
     target: Target, encoded: Encoded, images: TrainingImages, waiting: Sequence[int], progress: Progress | None
 ) -> None:
     """Encode some images, in all their variants, into the cache."""
-    records, size = images.all, target.config.resolution
+    size = target.config.resolution
     masker = Masker(images) if target.needs_masks else None
     for done, index in enumerate(waiting, 1):
-        stack = _pixels(images, records[index], size, masker)
+        stack = _pixels(images, encoded.examples[index], size, masker)
         turned = torch.cat([turn(stack, variant) for variant in range(encoded.variants_of(index))])
         parts = [
             target.encode_images(part[:, :3], part[:, 3] > 0.5 if masker is not None else None)
@@ -115,13 +115,15 @@ def encode_images(
             progress(done, len(waiting))
 
 
-def _pixels(images: TrainingImages, record: Record, size: int, masker: Masker | None) -> torch.Tensor:
+def _pixels(images: TrainingImages, example: Example, size: int, masker: Masker | None) -> torch.Tensor:
     """(1, 3, S, S) sRGB from -1 to 1; with a masker a fourth channel, the lesion mask from 0 to 1."""
-    pixels = images.pixels(record, size)
+    record = images.all[example.place]
+    plain = images.pixels(record, size)
+    pixels = apply_gains(plain, torch.tensor(example.gains)) if example.gains else plain
     stack = pixels.float()[None] / 127.5 - 1
     if masker is None:
         return stack
-    return torch.cat([stack, masker(record, pixels)[None, None].float()], 1)
+    return torch.cat([stack, masker(record, plain)[None, None].float()], 1)
 
 
 def turn(images: torch.Tensor, variant: int) -> torch.Tensor:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from synthderm.core import InputError
+from synthderm.core import InputError, ita_to_fst
 from synthderm.data import Record, write_atomic
 
 from .images import TrainingImages
-from .looks import Look, measure_looks, ranks
+from .looks import Look, Version, measure_looks, ranks, tone_of
 
 CAPTIONS = "captions.jsonl"
 
@@ -22,10 +22,10 @@ SPARSE = 3
 
 @dataclass(frozen=True)
 class Example:
-    """One image of the training or the held-out part.
+    """One image of the training or the held-out part, as it is or on another skin tone.
 
     Attributes:
-        file: its name inside the data set.
+        file: its name inside the data set; with "#1", "#2" and so on behind it for versions on other tones.
         caption: what text encoders are told.
         diagnosis: code of the class.
         fst: band 1 to 6 of the measured tone, or None.
@@ -35,6 +35,8 @@ class Example:
         digest: SHA-256 of the image file.
         look: what is measured of it (:mod:`synthderm.training.lora.looks`).
         dataset: name of the set it comes from.
+        place: of its record in :attr:`TrainingImages.all`.
+        gains: that make the version of the image (:class:`~synthderm.training.lora.looks.Version`).
     """
 
     file: str
@@ -47,45 +49,65 @@ class Example:
     digest: str
     look: Look = ()
     dataset: str = ""
+    place: int = 0
+    gains: tuple[float, ...] = ()
 
 
 def make_examples(
     images: TrainingImages,
     captions: str | Path | None = None,
+    *,
+    tones: int = 0,
+    seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[Example], list[str]]:
-    """An example for each image, in the order of :attr:`TrainingImages.all`, and notes for the user.
+    """Examples in the order of :attr:`TrainingImages.all`, each image with its other tones behind it; and notes.
 
     Args:
         images: the records.
         captions: a file as :func:`write_captions` writes it; its captions replace the generated ones.
+        tones: versions of each training image on other skin tones.
+        seed: of the tones.
         progress: called with (images done, images in all).
 
     Raises:
         InputError: if the captions cannot be read or name files that are not in the set.
     """
     own = read_captions(captions) if captions is not None else {}
-    notes = _check_names(own, images.all, captions)
-    looks = measure_looks(images, progress)
+    looks = measure_looks(images, tones, seed, progress)
+    attributes = ranks([versions[0].look for versions in looks])
     examples = [
-        Example(
-            file=record.file,
-            caption=own.get(record.file) or caption_of(record, attributes if place % SPARSE else {}),
-            diagnosis=record.diagnosis,
-            fst=record.fst,
-            ita_deg=record.measured_ita_deg,
-            modality=record.modality,
-            held_out=place >= len(images.train),
-            digest=_digest(images, record),
-            look=look,
-            dataset=record.dataset,
-        )
-        for place, (record, look, attributes) in enumerate(zip(images.all, looks, ranks(looks), strict=True))
+        _example(images, place, number, version, attributes[place])
+        for place, versions in enumerate(looks)
+        for number, version in enumerate(versions)
     ]
-    return examples, notes
+    notes = _check_names(own, examples, captions)
+    return [replace(example, caption=own.get(example.file, example.caption)) for example in examples], notes
 
 
-def caption_of(record: Record, attributes: Mapping[str, float]) -> str:
+def _example(
+    images: TrainingImages, place: int, number: int, version: Version, attributes: Mapping[str, float]
+) -> Example:
+    record = images.all[place]
+    ita = record.measured_ita_deg if number == 0 else tone_of(version.look)
+    fst = record.fst if number == 0 else (None if ita is None else ita_to_fst(ita))
+    return Example(
+        file=f"{record.file}#{number}" if number else record.file,
+        caption=caption_of(record, fst, attributes if (place + number) % SPARSE else {}),
+        diagnosis=record.diagnosis,
+        fst=fst,
+        ita_deg=None if ita is None else round(ita, 2),
+        modality=record.modality,
+        held_out=place >= len(images.train),
+        digest=_digest(images, record),
+        look=version.look,
+        dataset=record.dataset,
+        place=place,
+        gains=version.gains,
+    )
+
+
+def caption_of(record: Record, fst: int | None, attributes: Mapping[str, float]) -> str:
     """The caption of an image (:func:`synthderm.models.prompts.caption`): class, tone, and ABCD where it is given.
 
     It says what a request can ask for and no more: words that stand in every training
@@ -95,8 +117,7 @@ def caption_of(record: Record, attributes: Mapping[str, float]) -> str:
 
     return caption(
         record.diagnosis,
-        fst=record.fst,
-        ita_deg=record.measured_ita_deg,
+        fst=fst,
         modality=record.modality or "dermoscopy",
         attributes=attributes,
     )
@@ -134,10 +155,10 @@ def _row(line: str, where: str) -> tuple[str, str]:
     return file, text.strip()
 
 
-def _check_names(own: Mapping[str, str], records: Sequence[Record], path: str | Path | None) -> list[str]:
+def _check_names(own: Mapping[str, str], examples: Sequence[Example], path: str | Path | None) -> list[str]:
     if path is None:
         return []
-    known = {record.file for record in records}
+    known = {example.file for example in examples}
     strange = [file for file in own if file not in known]
     if strange:
         raise InputError(
@@ -158,7 +179,8 @@ def write_captions(path: Path, examples: Sequence[Example]) -> None:
     rows = []
     for example in examples:
         row = asdict(example)
-        del row["digest"], row["look"]
+        for name in ("digest", "look", "place", "gains"):
+            del row[name]
         row["part"] = "held out" if row.pop("held_out") else "train"
         rows.append(json.dumps(row))
     write_atomic(path, ("\n".join(rows) + "\n").encode())

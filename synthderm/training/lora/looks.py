@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
+from synthderm.core import MIN_SKIN_B, TONE_BANDS
 from synthderm.data import Record
 from synthderm.functional.attributes import ATTRIBUTES, lesion_attributes
-from synthderm.functional.color import median_lab
+from synthderm.functional.color import ita_deg, median_lab
 from synthderm.functional.skin import healthy_skin
+from synthderm.functional.tone_shift import apply_gains, tone_gains, turn_to_ita
 
+from .draws import draw_seed
 from .images import TrainingImages
 
 SIDE = 128
@@ -43,15 +47,61 @@ class Masker:
         return self._segmenter(pixels[None])[0]
 
 
-def measure_looks(images: TrainingImages, progress: Callable[[int, int], None] | None = None) -> list[Look]:
-    """The look of every image, in the order of :attr:`TrainingImages.all`."""
-    masker, looks = Masker(images), []
+@dataclass(frozen=True)
+class Version:
+    """An image as it is, or on another skin tone.
+
+    Attributes:
+        look: what is measured of it.
+        gains: of linear red, green and blue that make it of the image; () for the image as it is.
+    """
+
+    look: Look
+    gains: tuple[float, ...] = ()
+
+
+def measure_looks(
+    images: TrainingImages,
+    tones: int = 0,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[list[Version]]:
+    """Each image, in the order of :attr:`TrainingImages.all`, as it is; training images also on other tones.
+
+    Args:
+        images: the images.
+        tones: versions on other tones of each training image whose skin colour can be measured.
+        seed: of the tones.
+        progress: called with (images done, images in all).
+    """
+    masker, found = Masker(images), []
     for done, record in enumerate(images.all, 1):
         pixels = images.pixels(record, SIDE)
-        looks.append(look_of(pixels, masker(record, pixels)))
+        mask = masker(record, pixels)
+        versions = [Version(look_of(pixels, mask))]
+        colour = torch.tensor(versions[0].look[:3])
+        if done <= len(images.train) and not colour.isnan().any():
+            versions += [_shifted(pixels, mask, colour, draw_seed(seed, "tone", record.file, k)) for k in range(tones)]
+        found.append(versions)
         if progress is not None:
             progress(done, len(images.all))
-    return looks
+    return found
+
+
+def _shifted(pixels: torch.Tensor, mask: torch.Tensor, colour: torch.Tensor, seed: int) -> Version:
+    """The image on a tone that is drawn: one of the six types, all equally often, and an ITA of its band."""
+    chance = torch.Generator().manual_seed(seed)
+    band = TONE_BANDS[int(torch.randint(len(TONE_BANDS), (1,), generator=chance))]
+    share = float(torch.rand(1, generator=chance))
+    ita = band.draw_low_deg + share * (band.draw_high_deg - band.draw_low_deg)
+    gains = tone_gains(colour, turn_to_ita(colour, ita))
+    return Version(look_of(apply_gains(pixels, gains), mask), tuple(round(float(gain), 5) for gain in gains))
+
+
+def tone_of(look: Look) -> float | None:
+    """ITA in degrees of the skin colour of a look; None where it is no skin colour."""
+    lightness, _, b = look[:3]
+    return None if math.isnan(lightness) or b < MIN_SKIN_B else float(ita_deg(lightness, b))
 
 
 def look_of(pixels: torch.Tensor, mask: torch.Tensor) -> Look:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from synthderm.core import DIAGNOSES
-from synthderm.data import write_atomic
+from synthderm.data import Record, write_atomic
 from synthderm.models.adapters import CARD, save_adapter
 from synthderm.models.bases import UNKNOWN_LICENCE
+from synthderm.models.copy_index import CopyIndex
 from synthderm.provenance import environment
 
 from .adapter import adapter_place
@@ -25,6 +29,9 @@ from .session import Session
 from .state import RunState, Weights
 from .targets import ADAPTER
 
+COPY_RATE = 0.01
+"""Share of other real images that the index may take for copies; more where few are held out."""
+
 
 @dataclass(frozen=True)
 class LoraResult:
@@ -37,7 +44,9 @@ class LoraResult:
         kept_step: after which step the adapter that was kept was found best; the last one without validations.
         stopped_early: patience ran out.
         train_images: that were trained on.
+        tone_versions: of them on other skin tones, trained on beside them.
         held_out_images: that only the validation saw.
+        tones: skin types 1 to 6 that were trained on, versions included.
         counts: of the training images by class, tone and licence.
         unseen: codes of classes without a training image.
         loss: mean training loss of the last tenth of the steps.
@@ -55,7 +64,9 @@ class LoraResult:
     kept_step: int
     stopped_early: bool
     train_images: int
+    tone_versions: int
     held_out_images: int
+    tones: tuple[int, ...]
     counts: dict[str, dict[str, int]]
     unseen: tuple[str, ...]
     loss: float | None
@@ -68,7 +79,8 @@ class LoraResult:
 
     def record(self) -> dict[str, Any]:
         """JSON values."""
-        return {**asdict(self), "folder": str(self.folder), "unseen": list(self.unseen), "notes": list(self.notes)}
+        lists = {name: list(getattr(self, name)) for name in ("unseen", "tones", "notes")}
+        return {**asdict(self), "folder": str(self.folder), **lists}
 
 
 def finish(
@@ -100,15 +112,17 @@ def finish(
 def _result(session: Session, state: RunState, images: TrainingImages, folder: Path) -> LoraResult:
     losses = [row["loss"] for row in read_journal(folder / JOURNAL) if "loss" in row]
     tail = losses[-max(1, len(losses) // 10) :]
-    best = state.best
+    best, examples = state.best, session.encoded.examples
     return LoraResult(
         folder=folder,
         family=session.target.family,
         steps=state.step,
         kept_step=best.step if best.weights else state.step,
         stopped_early=state.stopped_early,
-        train_images=len(session.train),
+        train_images=len(images.train),
+        tone_versions=len(session.train) - len(images.train),
         held_out_images=len(session.held_out),
+        tones=tuple(sorted({examples[i].fst for i in session.train} - {None})),
         counts=images.counts(),
         unseen=images.unseen,
         loss=sum(tail) / len(tail) if tail else None,
@@ -144,7 +158,8 @@ def _save(session: Session, images: TrainingImages, result: LoraResult, diverged
         base=base,
         base_fingerprint=fingerprint,
         classes=[c for c in DIAGNOSES if c in {*result.counts["classes"], *origin.get("classes", ())}],
-        tones=sorted({int(t) for t in (*result.counts["fst"], *origin.get("tones", ())) if t != "unknown"}),
+        tones=sorted({*result.tones, *origin.get("tones", ())}),
+        tone_versions=result.tone_versions,
         modality=modalities.pop() if len(modalities) == 1 else "",
         resolution=config.resolution,
         metrics=figures,
@@ -159,11 +174,24 @@ def _save(session: Session, images: TrainingImages, result: LoraResult, diverged
         training=_without_folders(config),
         **target.adapter_facts(session.encoded.examples),
     )
+    if target.copies and images.held_out:
+        _index_copies(images, config.resolution, result.folder / target.copies)
     card = adapter_card(
         result, config, base=base, licence=licence, attribution=attribution, network=type(target.model).__name__,
         versions=environment(), diverged=diverged,
     )  # fmt: skip
     write_atomic(result.folder / "README.md", card.encode())
+
+
+def _index_copies(images: TrainingImages, size: int, file: Path) -> None:
+    """Write the index of the training images; its threshold is set on the held-out ones."""
+
+    def batches(records: Sequence[Record]) -> Iterator[torch.Tensor]:
+        for start in range(0, len(records), 64):
+            yield torch.stack([images.pixels(record, size) for record in records[start : start + 64]])
+
+    rate = max(COPY_RATE, 1 / (len(images.held_out) + 1))
+    CopyIndex.fit(batches(images.train), batches(images.held_out), rate).save(file)
 
 
 def _without_folders(config: LoraConfig) -> dict[str, Any]:

@@ -93,7 +93,11 @@ def _open_data(config: LoraConfig, report: Report, say: Say) -> tuple[TrainingIm
         progress=lambda done, total: report("reading images", done, total),
     )
     examples, notes = make_examples(
-        images, config.captions, lambda done, total: report("measuring images", done, total)
+        images,
+        config.captions,
+        tones=config.tones,
+        seed=config.seed,
+        progress=lambda done, total: report("measuring images", done, total),
     )
     for note in (*images.notes, *notes):
         say(note)

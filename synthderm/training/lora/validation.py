@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,9 @@ class Validation:
         self.session, self.images, self.folder = session, images, folder
         order = torch.randperm(len(session.held_out), generator=generator(session.config.seed, "held out"))
         self.chosen = [session.held_out[i] for i in order[:MOST_HELD_OUT].tolist()]
-        shuffled = torch.randperm(len(session.train), generator=generator(session.config.seed, "compared")).tolist()
-        self._compared = {"kid": self.chosen, "kid_train": [session.train[i] for i in shuffled[:MOST_HELD_OUT]]}
+        plain = [i for i in session.train if not session.encoded.examples[i].gains]
+        shuffled = torch.randperm(len(plain), generator=generator(session.config.seed, "compared")).tolist()
+        self._compared = {"kid": self.chosen, "kid_train": [plain[i] for i in shuffled[:MOST_HELD_OUT]]}
         self._extractor: Any = None
         self._real: dict[str, torch.Tensor] = {}
 
@@ -132,10 +133,10 @@ class Validation:
     def _real_features(self, name: str) -> torch.Tensor:
         """Features of the images that are compared with; at most 32 images are in memory."""
         if name not in self._real:
-            records, size = self.images.all, self.session.config.resolution
-            places = self._compared[name]
-            parts: list[Sequence[int]] = [places[i : i + 32] for i in range(0, len(places), 32)]
+            size, examples = self.session.config.resolution, self.session.encoded.examples
+            records = [self.images.all[examples[i].place] for i in self._compared[name]]
+            parts = [records[i : i + 32] for i in range(0, len(records), 32)]
             self._real[name] = torch.cat(
-                [self._features(torch.stack([self.images.pixels(records[i], size) for i in part])) for part in parts]
+                [self._features(torch.stack([self.images.pixels(record, size) for record in part])) for part in parts]
             )
         return self._real[name]

@@ -1,8 +1,13 @@
 import json
+from collections import Counter
 
 import pytest
+import torch
+from PIL import Image
 
-from synthderm.core import InputError
+from synthderm.core import InputError, tone_band
+from synthderm.data.tone import pixel_tone
+from synthderm.functional.tone_shift import apply_gains
 from synthderm.training.lora.examples import make_examples, read_captions, write_captions
 from synthderm.training.lora.images import open_images
 from synthderm.training.lora.looks import ranks
@@ -68,3 +73,30 @@ def test_ranks_are_shares_of_lower_values():
     found = ranks(looks)
     assert [row.get("size") for row in found] == [0.5, 0.0, 0.25, 0.75, None]
     assert found[-1] == {}
+
+
+def test_training_images_come_on_other_tones_too(images, tmp_path):
+    examples, _ = make_examples(images, tones=40, seed=1)
+    train = [example for example in examples if not example.held_out]
+    assert sum(example.held_out for example in examples) == len(images.held_out)
+    assert len(train) == 41 * len(images.train)
+    shifted = [example for example in train if example.gains]
+    found = Counter(example.fst for example in shifted)
+    assert min(found[fst] for fst in range(1, 7)) > len(shifted) / 12
+    for example in shifted:
+        name = tone_band(example.fst).name
+        assert f"{name} skin" in example.caption
+        assert "#" in example.file
+    file = tmp_path / "captions.jsonl"
+    write_captions(file, examples)
+    assert make_examples(images, file, tones=40, seed=1)[0] == examples
+
+
+def test_a_version_has_the_skin_that_it_is_said_to_have(images):
+    """Measured on the shifted pixels, by the library's own tone of an image."""
+    examples, _ = make_examples(images, tones=6, seed=2)
+    for example in examples:
+        if example.gains:
+            pixels = apply_gains(images.pixels(images.all[example.place], 64), torch.tensor(example.gains))
+            measured = pixel_tone(Image.fromarray(pixels.permute(1, 2, 0).numpy())).ita_deg
+            assert measured == pytest.approx(example.ita_deg, abs=4)

@@ -10,6 +10,7 @@ from synthderm.functional.attributes import ATTRIBUTES
 from synthderm.training.lora import Interrupted, LoraConfig, train_lora
 from synthderm.training.lora import validation as validation_module
 from synthderm.training.lora.examples import Example
+from synthderm.training.lora.images import open_images
 from synthderm.training.lora.targets.compact import FIELDS, CompactTarget
 
 SIDE = 32
@@ -149,8 +150,15 @@ def test_a_run_is_resumed_bit_for_bit_and_its_adapter_loads(flow, data, tmp_path
     assert all(torch.equal(straight[name], resumed[name]) for name in straight)
     facts = json.loads((tmp_path / "whole" / "adapter.json").read_text())
     assert (facts["family"], facts["styles"], facts["classes"]) == ("compact", ["ham10000"], ["nv", "mel"])
+    assert facts["tone_versions"] == whole.tone_versions == 2 * whole.train_images == 12
+    assert set(facts["tones"]) > {2}
+    assert "from tone-shifted images alone" in (tmp_path / "whole" / "README.md").read_text()
     tuned, plain = load_flow(flow, tmp_path / "whole"), load_flow(flow)
     assert tuned.adapter.base_fingerprint == plain.base_sha256
+    images = open_images(data, hold_out=0.25, seed=0)
+    scores, nearest = tuned.copies.score(torch.stack([images.pixels(record, SIDE) for record in images.train]))
+    assert nearest.tolist() == list(range(len(images.train)))
+    assert (scores > tuned.copies.threshold).all()
     images = [one.pipeline(_conditions(one), [1, 2], 2).images.int() for one in (tuned, plain)]
     assert (images[0] - images[1]).abs().max() > 0
     assert whole.after["held_out_loss"] < whole.before["held_out_loss"]

@@ -13,7 +13,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from synthderm.core.resources import shipped_folder
 from synthderm.models.flow.conditions import STYLES as STYLES_OF_SETS
 from synthderm.models.flow.conditions import UNKNOWN, FlowConditions
+from synthderm.models.flow.load import COPIES, load_flow, weights_sha256
 from synthderm.models.flow.network import Velocity
+from synthderm.models.pipelines import quiet
 from synthderm.training.flow.adapter import TARGETS
 from synthderm.training.flow.images import to_input
 
@@ -59,11 +61,13 @@ class CompactTarget(Target):
 
     family = "compact"
     needs_masks = True
+    copies = COPIES
     defaults: ClassVar[dict[str, Any]] = {
         "target_modules": TARGETS,
         "learning_rate": 1e-3,
         "resolution": 128,
         "augmentation": "dihedral",
+        "tones": 2,
         "samples": 64,
         "sample_steps": 8,
         "guidance_scale": 1.5,
@@ -73,16 +77,11 @@ class CompactTarget(Target):
     @classmethod
     def load(cls, config: LoraConfig) -> Any:
         """The shipped flow, or one in a folder."""
-        from synthderm.models.flow.load import load_flow
-        from synthderm.models.pipelines import quiet
-
         with quiet():
             return load_flow(_folder(config.base)).pipeline
 
     def base_facts(self) -> tuple[str, str]:
         """Name or path of the flow, and its fingerprint."""
-        from synthderm.models.flow.load import weights_sha256
-
         return str(self.config.base), weights_sha256(_folder(self.config.base))
 
     def adapter_facts(self, examples: Sequence[Example]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class StableDiffusionTarget(TextTarget):
         "learning_rate": 1e-4,
         "resolution": 512,
         "augmentation": "flip",
+        "tones": 0,
         "samples": 8,
         "sample_steps": 20,
         "guidance_scale": 5.0,
