@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from checkpoint_cards import CHECKPOINTS, DATA
+from real_pack import CLASSES
 
 from synthderm.provenance import licence_text
 
@@ -96,6 +97,7 @@ def base_card(facts: dict[str, Any]) -> str:
 def adapter_card(name: str, facts: dict[str, Any]) -> str:
     """The card of an adapter."""
     training = facts["recipe"]["training"]
+    unseen = [code for code in CLASSES if code not in facts["classes"]]
     counts = ", ".join(f"{code} {n}" for code, n in facts["class_counts"].items())
     return "\n".join(
         [
@@ -120,15 +122,15 @@ def adapter_card(name: str, facts: dict[str, Any]) -> str:
             "",
             f"{facts['images']:,} images ({counts}), and each on {facts['recipe']['tones']} other skin tones: "
             f"{facts['images_with_tones']:,} in all. Classes never seen: "
-            f"{', "
-            f"'.join(sorted({'nv', 'mel', 'bcc', 'akiec', 'bkl', 'df', 'vasc'} - set(facts['classes']))) or 'none'}.",
+            f"{', '.join(unseen) or 'none'}.",
             "",
             f"{training['steps']:,} updates of {training['batch_size']} images, learning rate "
             f"{training['learning_rate']:g}, seed {training['seed']}; on two shared processor cores.",
             "",
             "## Measured",
             "",
-            *(f"`python eval/flow.py {part} --real REAL`:\n" for part in ("distance",)),
+            "`python eval/flow.py distance --real REAL`:",
+            "",
             *figure_table("flow_distance", ("frechet", "kid", "precision", "recall", "density", "coverage", "n")),
             "",
             "## Limits",
