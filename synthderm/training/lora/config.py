@@ -19,7 +19,10 @@ AUGMENTATIONS = {"none": 1, "flip": 2, "dihedral": 8}
 
 FAMILIES = ("compact", "flux", "sd3", "sd")
 
-_MAY_CHANGE = ("output", "resume", "device", "validate_every", "patience", "save_every", "samples", "sample_steps")
+_MAY_CHANGE = (
+    "output", "resume", "device", "validate_every", "patience", "save_every", "samples", "sample_steps",
+    "guidance_scale",
+)  # fmt: skip
 """Fields that a continued run may change: the weights that follow do not depend on them."""
 
 

@@ -75,8 +75,10 @@ class Loop:
             InputError: out of memory.
         """
         config, state = self.session.config, self.state
-        with Interruption() as interruption, torch.random.fork_rng():
+        device = self.session.accelerator.device
+        with Interruption() as interruption, torch.random.fork_rng([device] if device.type == "cuda" else []):
             self.session.target.model.train()
+            state.stopped_early = self._is_out_of_patience()
             if self.validation is not None and not state.first:
                 self._validate()
             good: Weights | None = None
@@ -107,6 +109,10 @@ class Loop:
     def _is_validated(self) -> bool:
         config, step = self.session.config, self.state.step
         return self.validation is not None and (step % config.validate_every == 0 or step == config.steps)
+
+    def _is_out_of_patience(self) -> bool:
+        patience = self.session.config.patience
+        return bool(patience) and self.state.best.waited >= patience
 
     def _is_saved(self) -> bool:
         config, step = self.session.config, self.state.step
@@ -161,8 +167,7 @@ class Loop:
         if state.first:  # the base itself is no candidate: an adapter that does nothing helps nobody
             is_best = state.best.offer(figures["held_out_loss"], state.step, session.kept(), figures)
         state.first = state.first or figures
-        patience = session.config.patience
-        state.stopped_early = bool(patience) and state.best.waited >= patience
+        state.stopped_early = self._is_out_of_patience()
         memory = peak_memory(session.accelerator.device)
         self.journal.add(step=state.step, **figures, best=is_best, peak_memory_gb=memory)
 

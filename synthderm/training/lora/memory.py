@@ -17,7 +17,7 @@ from .config import LoraConfig
 
 def peak_memory(device: torch.device) -> dict[str, float]:
     """Highest memory so far, GB: ``{"cpu": ...}``, and ``"gpu"`` on a GPU."""
-    found = {"cpu": round(_resident(), 3)}
+    found = {} if math.isnan(resident := _resident()) else {"cpu": round(resident, 3)}
     if device.type == "cuda":
         found["gpu"] = round(torch.cuda.max_memory_allocated(device) / 1e9, 3)
     return found

@@ -75,7 +75,9 @@ def train_lora(config: LoraConfig, report: Report | None = None, say: Say | None
     with memory_hint(config, "placing the base"):
         target.place(accelerator.device)
         session = make_session(config, accelerator, target, encoded, add_adapter(target, config))
-    if state.step:
+    if state.step >= config.steps:
+        say(f"all {config.steps} steps are done; give more --steps to go on")
+    elif state.step:
         say(f"continuing after step {state.step} of {config.steps}")
     session.restore(state)
     return _train(session, state, images, folder, report, say)

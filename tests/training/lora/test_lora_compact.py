@@ -82,6 +82,8 @@ STYLES = {("clinical", "own"): 3, ("dermoscopy", "isic2017"): 2, (None, "own"): 
 
 
 def test_the_loss_is_the_error_of_the_velocity(flow):
+    from synthderm.models.flow import FlowConditions
+
     compact = target(flow)
     tokens = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(1))
     found = compact.encode_conditions([example(), example("nv"), None])
@@ -93,12 +95,16 @@ def test_the_loss_is_the_error_of_the_velocity(flow):
             seen.update(options)
             return type("Out", (), {"sample": torch.zeros_like(options["hidden_states"])})
 
+    told, _ = compact.pipeline.condition_encoder(FlowConditions(*(conditions[name] for name in FIELDS)))
+    compact.loss(Recorder().train(), tokens, conditions, torch.Generator().manual_seed(7))
+    assert not torch.equal(seen["encoder_hidden_states"], told)
     loss = compact.loss(Recorder().eval(), tokens, conditions, torch.Generator().manual_seed(7))
     noise = torch.randn(tokens.shape, generator=torch.Generator().manual_seed(7))
     torch.testing.assert_close(loss, ((noise - tokens) ** 2).mean((1, 2)))
     sigma = seen["timestep"][:, None, None]
     torch.testing.assert_close(seen["hidden_states"], (1 - sigma) * tokens + sigma * noise)
     assert seen["guidance"].tolist() == [1.0] * 3
+    torch.testing.assert_close(seen["encoder_hidden_states"], told)
 
 
 def test_conditions_are_left_out_while_training_alone(flow):

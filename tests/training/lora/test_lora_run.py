@@ -198,7 +198,7 @@ def test_samples_and_kid_are_measured_before_and_during(bases, data, tmp_path):
 
 
 def test_training_stops_when_patience_runs_out(bases, data, tmp_path, monkeypatch):
-    values = iter([0.4, 0.5, 0.9, 0.8, 0.7, 0.6])
+    values = iter([0.4, 0.5, 0.9, 0.8, 0.7, 0.6, 0.6])
     monkeypatch.setattr(loop_module.Validation, "held_out_loss", lambda self: next(values))
     said = []
     options = config(bases("sd"), data, tmp_path, steps=50, validate_every=1, patience=2, ema=0.0)
@@ -207,6 +207,8 @@ def test_training_stops_when_patience_runs_out(bases, data, tmp_path, monkeypatc
     assert (result.steps, result.kept_step) == (3, 1)
     assert result.after["held_out_loss"] == 0.5
     assert any("stopped early after step 3" in line for line in said)
+    more = train_lora(config(bases("sd"), data, tmp_path, steps=5, validate_every=1, patience=4, ema=0.0))
+    assert (more.steps, more.stopped_early, more.kept_step) == (5, True, 1)
     values = iter([0.4, 0.5])
     alone = train_lora(config(bases("sd"), data, tmp_path / "alone", steps=1, validate_every=1, ema=0.0))
     kept, first = (load_file(str(folder / WEIGHTS)) for folder in (tmp_path, alone.folder))
