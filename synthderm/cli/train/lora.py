@@ -26,11 +26,13 @@ def lora(
     alpha: Annotated[
         float | None, typer.Option(help="The update is scaled by alpha / rank; the rank if not given.")
     ] = None,
-    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 1000,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps; 500 for compact, else 1000.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate; 1e-3 for compact, else 1e-4.")] = None,
     lr_schedule: Annotated[str, typer.Option(help="constant or cosine.")] = "constant",
     warmup_steps: Annotated[int, typer.Option(help="Steps over which the learning rate rises.")] = 0,
-    batch_size: Annotated[int, typer.Option(help="Images at a time, on each device.")] = 4,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images at a time, on each device; 16 for compact, else 4.")
+    ] = None,
     gradient_accumulation: Annotated[int, typer.Option(help="Batches per optimiser step.")] = 1,
     gradient_checkpointing: Annotated[
         bool, typer.Option("--gradient-checkpointing", help="Less memory, slower.")
@@ -140,6 +142,7 @@ def show(result: Mapping[str, Any]) -> None:
     stopped = ", stopped early" if result["stopped_early"] else ""
     print(f"{result['steps']} steps in {result['seconds']:.0f} s{stopped}; kept: step {result['kept_step']}")
     print(f"highest memory: {memory}")
+    print(f"licence of the adapter, from its images: {result['licence']}")
     print(f"wrote {result['folder']}: adapter, card, samples, metrics.jsonl")
 
 

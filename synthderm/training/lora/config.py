@@ -84,13 +84,13 @@ class LoraConfig:
     alpha: float | None = None
     dropout: float = 0.0
     target_modules: tuple[str, ...] | None = None
-    steps: int = 1000
+    steps: int | None = None
     learning_rate: float | None = None
     lr_schedule: str = "constant"
     warmup_steps: int = 0
     weight_decay: float = 1e-4
     max_grad_norm: float = 1.0
-    batch_size: int = 4
+    batch_size: int | None = None
     gradient_accumulation: int = 1
     gradient_checkpointing: bool = False
     mixed_precision: str = "auto"
@@ -131,8 +131,11 @@ class LoraConfig:
         self._check_numbers()
 
     def _check_numbers(self) -> None:
-        for name in ("rank", "steps", "batch_size", "gradient_accumulation", "save_every"):
+        for name in ("rank", "gradient_accumulation", "save_every"):
             check_range(name, getattr(self, name), 1, 10**9)
+        for name in ("steps", "batch_size"):
+            if getattr(self, name) is not None:
+                check_range(name, getattr(self, name), 1, 10**9)
         for name in ("warmup_steps", "validate_every", "patience", "weight_decay", "max_grad_norm"):
             check_range(name, getattr(self, name), 0, 10**9)
         for name in ("dropout", "condition_dropout", "ema"):

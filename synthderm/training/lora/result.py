@@ -55,6 +55,7 @@ class LoraResult:
         seconds: spent in training steps, over all continuations.
         peak_memory_gb: highest so far in this process.
         parameters: trained numbers.
+        licence: SPDX name of the adapter's licence, the strictest of its images'.
         notes: what a user must know.
     """
 
@@ -75,6 +76,7 @@ class LoraResult:
     seconds: float
     peak_memory_gb: dict[str, float]
     parameters: int
+    licence: str
     notes: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
@@ -131,8 +133,15 @@ def _result(session: Session, state: RunState, images: TrainingImages, folder: P
         seconds=round(state.seconds, 1),
         peak_memory_gb=peak_memory(session.accelerator.device),
         parameters=sum(p.numel() for p in session.adapter.parameters()),
+        licence=_licence(session.config, images),
         notes=images.notes,
     )
+
+
+def _licence(config: LoraConfig, images: TrainingImages) -> str:
+    """The strictest of the images' licences and of the adapter's that the run started from."""
+    origin = adapter_card_of(config)
+    return strictest([*(record.licence for record in images.train), *([origin["licence"]] if origin else [])])
 
 
 def _save(session: Session, images: TrainingImages, result: LoraResult, diverged: str | None) -> None:
@@ -140,7 +149,6 @@ def _save(session: Session, images: TrainingImages, result: LoraResult, diverged
     config, target = session.config, session.target
     licences = Counter((record.dataset, record.licence) for record in images.train)
     origin = adapter_card_of(config)
-    licence = strictest([*(name for _, name in licences), *([origin["licence"]] if origin else [])])
     attribution = list(origin.get("attribution", ()))
     attribution += [
         f"Tuned on {n} images of {dataset} (licence: {name or 'not stated'})"
@@ -153,7 +161,7 @@ def _save(session: Session, images: TrainingImages, result: LoraResult, diverged
         target.pipeline,
         result.folder,
         adapter_name=ADAPTER,
-        licence=licence,
+        licence=result.licence,
         attribution=attribution,
         base=base,
         base_fingerprint=fingerprint,
@@ -177,7 +185,7 @@ def _save(session: Session, images: TrainingImages, result: LoraResult, diverged
     if target.copies and images.held_out:
         _index_copies(images, config.resolution, result.folder / target.copies)
     card = adapter_card(
-        result, config, base=base, licence=licence, attribution=attribution, network=type(target.model).__name__,
+        result, config, base=base, licence=result.licence, attribution=attribution, network=type(target.model).__name__,
         versions=environment(), diverged=diverged,
     )  # fmt: skip
     write_atomic(result.folder / "README.md", card.encode())

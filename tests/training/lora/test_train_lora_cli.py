@@ -37,6 +37,7 @@ def test_a_run_is_made_shown_and_continued(monkeypatch, capsys, made, tmp_path):
     assert status == 0
     assert "held-out loss" in out
     assert "trained on 7 images: nv " in out
+    assert "licence of the adapter, from its images: LicenseRef-unknown" in out
     assert f"wrote {tmp_path}: adapter, card" in out
     assert "learns nothing of these classes" in err
     more = ("--steps", 3, "--validate-every", 1, "--resume", "--json")

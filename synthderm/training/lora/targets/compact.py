@@ -64,6 +64,8 @@ class CompactTarget(Target):
     copies = COPIES
     defaults: ClassVar[dict[str, Any]] = {
         "target_modules": TARGETS,
+        "steps": 500,
+        "batch_size": 16,
         "learning_rate": 1e-3,
         "resolution": 128,
         "augmentation": "dihedral",

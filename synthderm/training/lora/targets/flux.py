@@ -22,6 +22,8 @@ class FluxTarget(TextTarget):
     encoder_names = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
     defaults: ClassVar[dict[str, Any]] = {
         "target_modules": ATTENTION,
+        "steps": 1000,
+        "batch_size": 4,
         "learning_rate": 1e-4,
         "resolution": 512,
         "augmentation": "flip",

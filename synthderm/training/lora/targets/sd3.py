@@ -23,6 +23,8 @@ class StableDiffusion3Target(TextTarget):
     )  # fmt: skip
     defaults: ClassVar[dict[str, Any]] = {
         "target_modules": ATTENTION,
+        "steps": 1000,
+        "batch_size": 4,
         "learning_rate": 1e-4,
         "resolution": 512,
         "augmentation": "flip",

@@ -22,6 +22,8 @@ class StableDiffusionTarget(TextTarget):
     encoder_names = ("text_encoder", "tokenizer")
     defaults: ClassVar[dict[str, Any]] = {
         "target_modules": ("to_q", "to_k", "to_v", "to_out.0"),
+        "steps": 1000,
+        "batch_size": 4,
         "learning_rate": 1e-4,
         "resolution": 512,
         "augmentation": "flip",
