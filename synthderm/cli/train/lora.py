@@ -48,6 +48,9 @@ def lora(
     captions: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Own captions: the captions.jsonl of a run, edited.")
     ] = None,
+    modality: Annotated[
+        str | None, typer.Option(help="dermoscopy or clinical, where the data set does not say it.")
+    ] = None,
     tones: Annotated[
         int | None, typer.Option(help="Versions of each image on other skin tones; 2 for compact, else 0.")
     ] = None,
@@ -100,7 +103,7 @@ def lora(
         steps=steps, learning_rate=lr, lr_schedule=lr_schedule, warmup_steps=warmup_steps, batch_size=batch_size,
         gradient_accumulation=gradient_accumulation, gradient_checkpointing=gradient_checkpointing,
         mixed_precision=mixed_precision, optimizer=optimizer, resolution=resolution, augmentation=augment,
-        tones=tones, balance=balance, condition_dropout=condition_dropout, captions=captions,
+        modality=modality, tones=tones, balance=balance, condition_dropout=condition_dropout, captions=captions,
         max_sequence_length=max_sequence_length, hold_out=hold_out, validate_every=validate_every, patience=patience,
         samples=samples, sample_steps=sample_steps, guidance_scale=guidance, ema=ema, save_every=save_every, seed=seed,
         resume=resume, device="cpu" if cpu else "auto",

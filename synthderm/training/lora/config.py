@@ -10,6 +10,7 @@ from typing import Any
 
 from synthderm.core import InputError
 from synthderm.core.checks import check_range, unknown
+from synthderm.core.condition import MODALITIES
 
 PRECISIONS = ("auto", "no", "bf16", "fp16")
 OPTIMIZERS = ("adamw", "adamw8bit")
@@ -54,6 +55,7 @@ class LoraConfig:
         optimizer: "adamw", or "adamw8bit" (needs bitsandbytes).
         resolution: side of the images, px: centre square, antialiased.
         augmentation: "none", "flip" (left to right) or "dihedral" (all eight turns and flips).
+        modality: "dermoscopy" or "clinical", of images for which the set does not say it.
         tones: versions of each training image on other skin tones, by the ratio of two skin colours in linear light
             (:mod:`synthderm.functional.tone_shift`): real sets hold next to no dark skin.
         balance: how much rare classes are drawn more often: a class of n images in proportion to n^(1 - balance).
@@ -97,6 +99,7 @@ class LoraConfig:
     optimizer: str = "adamw"
     resolution: int | None = None
     augmentation: str | None = None
+    modality: str | None = None
     tones: int | None = None
     balance: float = 0.5
     condition_dropout: float = 0.1
@@ -124,7 +127,11 @@ class LoraConfig:
         ):
             if getattr(self, name) not in known:
                 raise unknown(name, str(getattr(self, name)), known)
-        for name, known in (("family", FAMILIES), ("augmentation", tuple(AUGMENTATIONS))):
+        for name, known in (
+            ("family", FAMILIES),
+            ("augmentation", tuple(AUGMENTATIONS)),
+            ("modality", MODALITIES),
+        ):
             value = getattr(self, name)
             if value is not None and value not in known:
                 raise unknown(name, str(value), known)

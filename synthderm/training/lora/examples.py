@@ -30,7 +30,7 @@ class Example:
         diagnosis: code of the class.
         fst: band 1 to 6 of the measured tone, or None.
         ita_deg: measured ITA, degrees, or None.
-        modality: "dermoscopy", "clinical" or None.
+        modality: "dermoscopy" or "clinical".
         held_out: only the validation sees it.
         digest: SHA-256 of the image file.
         look: what is measured of it (:mod:`synthderm.training.lora.looks`).
@@ -44,7 +44,7 @@ class Example:
     diagnosis: str
     fst: int | None
     ita_deg: float | None
-    modality: str | None
+    modality: str
     held_out: bool
     digest: str
     look: Look = ()
@@ -118,7 +118,7 @@ def caption_of(record: Record, fst: int | None, attributes: Mapping[str, float])
     return caption(
         record.diagnosis,
         fst=fst,
-        modality=record.modality or "dermoscopy",
+        modality=record.modality,
         attributes=attributes,
     )
 

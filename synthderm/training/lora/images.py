@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +79,7 @@ def open_images(
     *,
     hold_out: float,
     seed: int,
+    modality: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainingImages:
     """Read a set for training; tones are measured from the pixels.
@@ -90,6 +91,8 @@ def open_images(
         path: folder or zip file of any layout that :func:`~synthderm.data.read_dataset` knows.
         hold_out: share of images to hold out; 0: none.
         seed: of the split.
+        modality: "dermoscopy" or "clinical", of images for which the set does not say it; dermoscopy if None, with a
+            note.
         progress: called with (images done, images in all).
 
     Raises:
@@ -103,6 +106,7 @@ def open_images(
             f"{path} holds {len(known)} images of a known class, expected at least {LEAST}; "
             f"{'; '.join(notes) or 'nothing was left out'}"
         )
+    known = _with_modality(known, modality, notes)
     train, held_out = _parted(known, hold_out, seed, notes)
     found = TrainingImages(source, tuple(train), tuple(held_out))
     if found.unseen:
@@ -122,6 +126,16 @@ def _left_out(source: RealSet, known: Sequence[Record]) -> list[str]:
             f"left out {len(source) - len(known)} images whose label is none of {', '.join(DIAGNOSES)}: {shown}"
         )
     return notes
+
+
+def _with_modality(records: list[Record], modality: str | None, notes: list[str]) -> list[Record]:
+    silent = sum(record.modality is None for record in records)
+    if silent and modality is None:
+        notes.append(
+            f"for {silent} images the set does not say whether they are dermoscopy; taken as such: give --modality "
+            "clinical if they are photographs"
+        )
+    return [replace(record, modality=record.modality or modality or "dermoscopy") for record in records]
 
 
 def _parted(

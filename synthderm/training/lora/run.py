@@ -92,6 +92,7 @@ def _open_data(config: LoraConfig, report: Report, say: Say) -> tuple[TrainingIm
         config.data,
         hold_out=config.hold_out if config.validate_every else 0.0,
         seed=config.seed,
+        modality=config.modality,
         progress=lambda done, total: report("reading images", done, total),
     )
     examples, notes = make_examples(

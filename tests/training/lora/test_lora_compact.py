@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from synthderm.core import InputError
 from synthderm.functional.attributes import ATTRIBUTES
 from synthderm.training.lora import Interrupted, LoraConfig, train_lora
 from synthderm.training.lora import validation as validation_module
@@ -78,7 +79,15 @@ def test_conditions_are_those_of_the_example(flow):
     assert style == STYLES
 
 
-STYLES = {("clinical", "own"): 3, ("dermoscopy", "isic2017"): 2, (None, "own"): 1}
+STYLES = {("clinical", "own"): 3, ("dermoscopy", "isic2017"): 2, ("dermoscopy", "own"): 1}
+
+
+def test_a_flow_has_one_size_and_its_own_classes(flow):
+    options = LoraConfig("data", flow, "out", resolution=2 * SIDE, mixed_precision="no")
+    with pytest.raises(InputError, match=r"makes images of 32 px, but got resolution 64"):
+        CompactTarget(CompactTarget.load(options), options.filled(CompactTarget.defaults))
+    with pytest.raises(InputError, match=r"knows no class wart, but a\.png shows it"):
+        target(flow).encode_conditions([example("wart")])
 
 
 def test_the_loss_is_the_error_of_the_velocity(flow):

@@ -59,6 +59,15 @@ def test_tones_are_measured_and_classes_counted(data):
     assert "learns nothing of these classes" in found.notes[-1]
 
 
+def test_the_modality_is_said_where_it_is_guessed(data):
+    guessed = open_images(data, hold_out=0, seed=0)
+    assert {record.modality for record in guessed.train} == {"dermoscopy"}
+    assert any("for 8 images the set does not say" in note for note in guessed.notes)
+    told = open_images(data, hold_out=0, seed=0, modality="clinical")
+    assert {record.modality for record in told.train} == {"clinical"}
+    assert len(told.notes) == 1
+
+
 def test_strange_labels_are_counted(tmp_path):
     folder = lora_sets.with_table(tmp_path, rows(6, label=lambda i: "nv" if i < 4 else "rash"))
     found = open_images(folder, hold_out=0, seed=0)

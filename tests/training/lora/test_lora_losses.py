@@ -167,7 +167,7 @@ def test_embeddings_are_those_that_the_pipeline_makes_of_a_caption(targets):
     target = targets("flux", max_sequence_length=16)
     from synthderm.training.lora.examples import Example
 
-    example = Example("a.png", "melanoma on brown skin", "mel", 5, -10.0, None, False, "")
+    example = Example("a.png", "melanoma on brown skin", "mel", 5, -10.0, "dermoscopy", False, "")
     told, untold = target.encode_conditions([example, None])
     wanted = tiny.tiny_pipeline("flux").encode_prompt("melanoma on brown skin", None, max_sequence_length=16)
     torch.testing.assert_close(told["prompt_embeds"], wanted[0][0])

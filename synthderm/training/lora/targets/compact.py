@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from synthderm.core import InputError
 from synthderm.core.resources import shipped_folder
 from synthderm.models.flow.conditions import STYLES as STYLES_OF_SETS
 from synthderm.models.flow.conditions import UNKNOWN, FlowConditions
@@ -48,11 +49,11 @@ def _folder(base: str | Path) -> Path:
 
 def style_of(example: Example) -> str:
     """The style that an example is trained under: its data set's, else that of its modality."""
-    return example.dataset if example.dataset in STYLES_OF_SETS else STYLES[example.modality or "dermoscopy"]
+    return example.dataset if example.dataset in STYLES_OF_SETS else STYLES[example.modality]
 
 
-def _place(name: str, names: Sequence[str]) -> int:
-    """Index of a name, or that of "unknown"."""
+def _style(name: str, names: Sequence[str]) -> int:
+    """Index of a style, or that of "unknown" where the flow lacks it."""
     return list(names).index(name) if name in names else UNKNOWN
 
 
@@ -75,6 +76,14 @@ class CompactTarget(Target):
         "guidance_scale": 1.5,
         "max_sequence_length": 0,
     }
+
+    def __init__(self, pipeline: Any, config: LoraConfig) -> None:
+        size = pipeline.front_end.config.size
+        if config.resolution != size:
+            raise InputError(
+                f"this flow makes images of {size} px, but got resolution {config.resolution}; leave it out"
+            )
+        super().__init__(pipeline, config)
 
     @classmethod
     def load(cls, config: LoraConfig) -> Any:
@@ -121,11 +130,16 @@ class CompactTarget(Target):
         found = FlowConditions.unknown(1)
         if example is not None:
             encoder = self.pipeline.condition_encoder
+            if example.diagnosis not in encoder.config.classes:
+                raise InputError(
+                    f"the flow {self.config.base} knows no class {example.diagnosis}, but {example.file} shows it; "
+                    f"expected {', '.join(encoder.config.classes)}"
+                )
             raw = torch.tensor([example.look[3:]])
             percentiles = torch.where(raw.isnan(), torch.nan, encoder.percentiles(raw.nan_to_num()))
             found = FlowConditions(
-                torch.tensor([_place(example.diagnosis, encoder.config.classes)]),
-                torch.tensor([_place(style_of(example), encoder.config.styles)]),
+                torch.tensor([list(encoder.config.classes).index(example.diagnosis)]),
+                torch.tensor([_style(style_of(example), encoder.config.styles)]),
                 torch.tensor([example.look[:3]]),
                 percentiles,
             )
