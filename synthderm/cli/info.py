@@ -137,7 +137,8 @@ def try_generators() -> list[dict[str, Any]]:
         try:
             with _quiet():
                 made = load_generator(name)
-            row |= {"works": True, "version": str(made.version), "remark": f"images {made.licence}"}
+            remark = made.remark() if hasattr(made, "remark") else f"images {made.licence}"
+            row |= {"works": True, "version": str(made.version), "remark": remark}
         except Exception as error:
             row["remark"] = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         rows.append(row)

@@ -12,14 +12,16 @@ import torch.nn.functional as F
 
 from synthderm.core import HEALTHY_SKIN, LESION, Condition, InputError, ParameterSpec, Sample, check_parameters, stream
 from synthderm.core.checks import unknown
+from synthderm.core.resources import shipped_folder
 from synthderm.core.threads import one_thread
 from synthderm.core.tone import tone_band
 from synthderm.functional.attributes import ATTRIBUTES, lesion_attributes
 from synthderm.functional.color import median_lab
 from synthderm.functional.skin import healthy_skin
 from synthderm.functional.tone_shift import turn_to_ita
+from synthderm.models.adapters import find_adapter, read_card
 from synthderm.models.flow import FlowConditions
-from synthderm.models.flow.load import LoadedFlow, load_flow
+from synthderm.models.flow.load import BASE, LoadedFlow, adapter_folder, flow_adapters, load_flow
 from synthderm.models.flow.pipeline import CHUNK
 
 from .gates import Gate
@@ -112,6 +114,14 @@ class FlowGenerator:
         for flow in self._loaded.values():
             lines += flow.adapter.attribution if flow.adapter else ()
         return tuple(dict.fromkeys(lines))
+
+    @classmethod
+    def remark(cls) -> str:
+        """What `synthderm info` says of the flow: whether its weights are there, and the licences of the adapters."""
+        if not (shipped_folder("checkpoints") / BASE).is_dir():
+            return "no weights in checkpoints/flow; --base is the folder of a flow that `synthderm train flow` made"
+        adapters = [f"{name} ({read_card(find_adapter(adapter_folder(name))).licence})" for name in flow_adapters()]
+        return f"base CC0-1.0; adapters: {', '.join(adapters) or 'none'}"
 
     def load(self, modality: str) -> LoadedFlow:
         """The flow for a modality, loaded once."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from diffusers import FluxTransformer2DModel
 from torch import nn
 
 from .conditions import ConditionEncoder, FlowConditions
 from .front_end import LappedKLT
+
+# torch says once that autocast rules out its fused RMS norm; nobody can do anything about it
+warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight", category=UserWarning)
 
 
 class Velocity(nn.Module):
