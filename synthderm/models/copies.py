@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -228,18 +229,32 @@ class CopyDetector:
         Raises:
             InputError: if it is no such file.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != _FORMAT:
-                    raise InputError(f"{path} is no copy detector; expected a file that CopyDetector.save wrote")
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"cannot read {path}: {error}") from error
+        tensors, facts = read_facts(path, _FORMAT, "copy detector; expected a file that CopyDetector.save wrote")
         basis = Basis(tensors["mean"], tensors["projection"])
-        return cls(tensors["thumbs"], tensors["hashes"].numpy(), basis, **json.loads(metadata["facts"]))
+        return cls(tensors["thumbs"], tensors["hashes"].numpy(), basis, **facts)
+
+
+def read_facts(path: str | Path, form: str, what: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and facts of a safetensors file of one form.
+
+    Args:
+        path: the file.
+        form: what its header must name as its format.
+        what: the end of the error "... is no ...".
+
+    Raises:
+        InputError: if it cannot be read or is of another form.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != form:
+                raise InputError(f"{path} is no {what}")
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["facts"])
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
 
 
 def _batches(images: Batches) -> Iterator[torch.Tensor]:

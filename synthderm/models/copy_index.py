@@ -9,10 +9,9 @@ from pathlib import Path
 
 import torch
 
-from synthderm.core import InputError
 from synthderm.functional.alignment import Basis, fit_basis, grey_thumbnails, query_descriptors
 
-from .copies import upper_threshold
+from .copies import read_facts, upper_threshold
 
 _FORMAT = "synthderm copy index 1"
 _LEVELS = 127.0
@@ -98,15 +97,6 @@ class CopyIndex:
         Raises:
             InputError: if it is no such file.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != _FORMAT:
-                    raise InputError(f"{path} is no copy index; expected a file that CopyIndex.save wrote")
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"cannot read {path}: {error}") from error
+        tensors, facts = read_facts(path, _FORMAT, "copy index; expected a file that CopyIndex.save wrote")
         basis = Basis(tensors["mean"], tensors["projection"])
-        return cls(tensors["descriptors"], basis, **json.loads(metadata["facts"]))
+        return cls(tensors["descriptors"], basis, **facts)
