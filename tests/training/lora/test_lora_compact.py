@@ -86,6 +86,9 @@ def test_a_flow_has_one_size_and_its_own_classes(flow):
     options = LoraConfig("data", flow, "out", resolution=2 * SIDE, mixed_precision="no")
     with pytest.raises(InputError, match=r"makes images of 32 px, but got resolution 64"):
         CompactTarget(CompactTarget.load(options), options.filled(CompactTarget.defaults))
+    options = LoraConfig("data", flow, "out", captions="captions.jsonl", mixed_precision="no", resolution=SIDE)
+    with pytest.raises(InputError, match="the compact flow reads no captions"):
+        CompactTarget(CompactTarget.load(options), options.filled(CompactTarget.defaults))
     with pytest.raises(InputError, match=r"knows no class wart, but a\.png shows it"):
         target(flow).encode_conditions([example("wart")])
 

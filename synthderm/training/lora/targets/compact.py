@@ -83,6 +83,11 @@ class CompactTarget(Target):
             raise InputError(
                 f"this flow makes images of {size} px, but got resolution {config.resolution}; leave it out"
             )
+        if config.captions is not None:
+            raise InputError(
+                "the compact flow reads no captions: it is told class, skin colour and what is measured of the lesion; "
+                "leave --captions out, and correct labels in the data set's table"
+            )
         super().__init__(pipeline, config)
 
     @classmethod
