@@ -130,7 +130,7 @@ class FlowGenerator:
             self._loaded[str(name)] = load_flow(self.base, name, self.adapter_weight, self.device)
         return self._loaded[str(name)]
 
-    def notes(self, conditions: Sequence[Condition]) -> list[str]:
+    def notes(self, conditions: Sequence[Condition]) -> tuple[str, ...]:
         """What a person should know of these conditions: classes that the adapter never saw, sizes it does not make."""
         found = []
         for modality in dict.fromkeys(one.modality for one in conditions):
@@ -146,7 +146,7 @@ class FlowGenerator:
                     )
             if self.size != native:
                 found.append(f"the flow makes {native} px; images of {self.size} px are resampled from them")
-        return found
+        return tuple(found)
 
     def gates(self, modality: str) -> tuple[Gate, ...]:
         """The gates of images of a modality: a lesion of a usual size, a recognised class, no copy.
