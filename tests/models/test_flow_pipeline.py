@@ -92,6 +92,23 @@ def test_percentiles_are_the_share_of_training_lesions_below(flow):
     assert flow.condition_encoder.percentiles(torch.full((1, 5), math.nan)).isnan().all()
 
 
+def test_an_untrained_network_is_a_wiener_filter():
+    """With an answer of 0 the velocity is the best linear estimate: its error is what theory says, and no other slope
+    does better."""
+    flow = tiny_flow(strength=0.0)
+    deviation = flow.front_end.deviation
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.randn(400, flow.front_end.num_tokens, len(deviation), generator=generator) * deviation
+    noise = torch.randn(clean.shape, generator=generator)
+    for level in (0.1, 0.5, 0.9):
+        mixed = (1 - level) * clean + level * noise
+        found = flow.velocity(mixed, torch.full((400,), level), FlowConditions.unknown(400))
+        error = (found - (noise - clean)).square().mean((0, 1))
+        variance = ((1 - level) * deviation) ** 2 + level**2
+        torch.testing.assert_close(error, deviation**2 / variance, rtol=0.06, atol=0)
+        assert (error.mean() < ((1.02 * found) - (noise - clean)).square().mean()).item()
+
+
 def test_positions_count_rows_then_columns():
     assert positions(4).tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1]]
 

@@ -32,7 +32,7 @@ def test_it_learns(tmp_path):
     update = one._update
     one._update = lambda batch: losses.append(update(batch)) or losses[-1]
     assert one.train(lambda step: data, tmp_path, **QUIET)
-    assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:5])
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:5])  # it starts as a Wiener filter
 
 
 @pytest.mark.parametrize("muon", [True, False])

@@ -22,7 +22,8 @@ class LappedKLT(ModelMixin, ConfigMixin):
     as a grid of blocks. Then the principal components of the blocks are kept. Both steps are orthogonal; what is lost
     is what the components leave out.
 
-    Component i is divided by ``deviation_i ** power`` and by one common factor, so that the tokens have mean square 1.
+    Component i is divided by its deviation to the ``power`` and by one common factor, so that the tokens have mean
+    square 1; ``deviation`` is what each component then has.
 
     Args:
         size: side of the image, px.
@@ -46,6 +47,7 @@ class LappedKLT(ModelMixin, ConfigMixin):
         self.register_buffer("mean", torch.zeros(values))
         self.register_buffer("basis", torch.zeros(values, num_components))
         self.register_buffer("gain", torch.ones(num_components))
+        self.register_buffer("deviation", torch.ones(num_components))
         self.register_buffer("lapping", lapping(size, patch_size), persistent=False)
 
     @property
@@ -77,6 +79,7 @@ class LappedKLT(ModelMixin, ConfigMixin):
         model.mean.copy_(mean)
         model.basis.copy_(vectors.flip(1)[:, :keep])
         model.gain.copy_(deviations**-model.config.power / scaled.square().mean().sqrt())
+        model.deviation.copy_(deviations * model.gain)
         return model
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:

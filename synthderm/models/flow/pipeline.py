@@ -66,7 +66,7 @@ class SkinFlowPipeline(DiffusionPipeline):
     @property
     def velocity(self) -> Velocity:
         """Transformer and condition encoder as the one network that is trained."""
-        return Velocity(self.transformer, self.condition_encoder)
+        return Velocity(self.transformer, self.condition_encoder, self.front_end.deviation)
 
     def noise(self, seeds: Sequence[int]) -> torch.Tensor:
         """(N, tokens, components) normal numbers, each image from its own seed, drawn on the processor."""

@@ -123,7 +123,7 @@ def train_adapter(
     save_adapter(
         flow.pipeline,
         output,
-        base=flow.base,
+        base=Path(flow.base).name,
         base_fingerprint=flow.base_sha256,
         classes=[code for code in CLASSES if facts["class_counts"].get(code)],
         tones=sorted({fst for fst in _types(everything) if fst}),

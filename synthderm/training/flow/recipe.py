@@ -45,7 +45,7 @@ class FlowRecipe:
     shards: int = 160
     data_seed: int = 77
     size: int = 128
-    num_components: int = 128
+    num_components: int = 96
     width: int = 256
     num_layers: int = 2
     num_single_layers: int = 6

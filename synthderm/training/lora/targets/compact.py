@@ -164,7 +164,7 @@ class CompactTarget(Target):
         sigmas = draw_sigmas(len(latents), 1.0, generator).to(latents.device)
         told = FlowConditions(*(conditions[name] for name in FIELDS))
         told = _dropped(told, generator) if model.training else told
-        network = Velocity(model, self.pipeline.condition_encoder)
+        network = Velocity(model, self.pipeline.condition_encoder, self.pipeline.front_end.deviation)
         backends = [SDPBackend.MATH] if latents.device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
         with sdpa_kernel(backends):
             found = network(noisy(latents, noise, sigmas), sigmas, told, self.config.training_guidance)
