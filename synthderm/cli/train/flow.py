@@ -40,6 +40,9 @@ def flow(
     layers: Annotated[str, typer.Option(metavar="N+M", help="Blocks with two streams and with one.")] = "2+6",
     precision: Annotated[str, typer.Option(help="bf16 or fp32.")] = "bf16",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the network first: slow start, faster steps.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 1,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long; the same command goes on.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
@@ -61,7 +64,7 @@ def flow(
 
     loop = {"batch_size": batch_size, "learning_rate": learning_rate, "precision": precision, "seed": seed}
     seconds = float("inf") if minutes is None else 60 * minutes
-    common = {"device": device, "seconds": seconds, "report": _tell}
+    common = {"device": device, "compile": compile, "seconds": seconds, "report": _tell}
     if data is None:
         two, one = read_layers(layers)
         training = FlowTraining(steps=steps or 6000, **loop)

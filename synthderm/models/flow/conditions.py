@@ -140,7 +140,7 @@ class ConditionEncoder(ModelMixin, ConfigMixin):
 
     def percentiles(self, raw: torch.Tensor) -> torch.Tensor:
         """Raw measures (N, 5) of :func:`~synthderm.functional.attributes.lesion_attributes` as percentiles 0 to 1."""
-        knots = torch.tensor(self.config.knots, dtype=torch.float32)
+        knots = torch.tensor(self.config.knots, dtype=torch.float32, device=raw.device)
         columns = []
         for column, points in zip(raw.T, knots, strict=True):
             place = torch.searchsorted(points, column.contiguous()).clamp(1, len(points) - 1)

@@ -79,6 +79,7 @@ def train_adapter(
     output: Path,
     *,
     device: str = "cpu",
+    compile: bool = False,
     seconds: float = float("inf"),
     report: Report = print,
 ) -> Path | None:
@@ -94,6 +95,7 @@ def train_adapter(
         base: folder of a flow; the shipped one by default.
         output: gets ``state/`` and the adapter's files.
         device: where.
+        compile: compile the network first.
         seconds: stop after so long, with everything saved.
         report: told what is going on.
 
@@ -112,7 +114,8 @@ def train_adapter(
     network = flow.pipeline.velocity
     add_adapter(network, recipe.rank)
     torch.manual_seed(recipe.training.seed)
-    trainer = FlowTrainer(network, flow.pipeline.front_end, recipe.training, device)
+    trainer = FlowTrainer(network, flow.pipeline.front_end, recipe.training, device, compile)
+    everything = everything.to(device)
     if trainer.resume(output / "state"):
         report(f"goes on after step {trainer.step}")
     left = seconds - (time.monotonic() - start)
@@ -126,7 +129,7 @@ def train_adapter(
         base=Path(flow.base).name,
         base_fingerprint=flow.base_sha256,
         classes=[code for code in CLASSES if facts["class_counts"].get(code)],
-        tones=sorted({fst for fst in _types(everything) if fst}),
+        tones=sorted({fst for fst in _types(everything.to("cpu")) if fst}),
         modality=recipe.modality,
         resolution=flow.pipeline.front_end.config.size,
         attribution=recipe.attribution,
@@ -134,6 +137,7 @@ def train_adapter(
         images_with_tones=len(everything),
         **facts,
     )
+    everything = everything.to("cpu")
     _index_copies(everything.select(torch.arange(facts["images"])), hold_out, output / COPIES, report)
     return output
 

@@ -70,6 +70,12 @@ class FlowImages:
         """Some of them."""
         return FlowImages(*(getattr(self, name)[rows] for name in _FIELDS))
 
+    def to(self, device: torch.device | str) -> FlowImages:
+        """The same on another device; itself if it is there already."""
+        if self.images.device == torch.device(device):
+            return self
+        return FlowImages(*(getattr(self, name).to(device) for name in _FIELDS))
+
     def save(self, path: Path) -> None:
         """Write them as one safetensors file, complete or not at all."""
         from safetensors.torch import save_file
@@ -125,5 +131,9 @@ def to_input(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
 
 def turned(x: torch.Tensor, turns: np.ndarray) -> torch.Tensor:
     """Each image of (N, C, S, S) turned by ``turns % 4`` right angles and, from 4 on, mirrored."""
-    parts = [torch.rot90(image, int(t) % 4, (1, 2)) for image, t in zip(x, turns, strict=True)]
-    return torch.stack([part.flip(2) if t >= 4 else part for part, t in zip(parts, turns, strict=True)])
+    found = torch.empty_like(x)
+    for turn in np.unique(turns):
+        rows = torch.from_numpy(np.flatnonzero(turns == turn)).to(x.device)
+        part = torch.rot90(x[rows], int(turn) % 4, (2, 3))
+        found[rows] = part.flip(3) if turn >= 4 else part
+    return found

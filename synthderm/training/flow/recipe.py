@@ -57,6 +57,7 @@ def train_flow(
     output: Path,
     *,
     device: str = "cpu",
+    compile: bool = False,
     workers: int = 1,
     seconds: float = float("inf"),
     report: Report = print,
@@ -69,7 +70,8 @@ def train_flow(
     Args:
         recipe: what.
         output: folder.
-        device: where the network is trained.
+        device: where the network is trained; the images are kept there too.
+        compile: compile the network first.
         workers: processes that simulate.
         seconds: stop after so long, with everything saved.
         report: told what is going on.
@@ -92,7 +94,8 @@ def train_flow(
     front_end, encoder = _fitted(recipe, data, output / "parts")
     torch.manual_seed(recipe.training.seed)
     network = Velocity.fresh(encoder, front_end, recipe.width, recipe.num_layers, recipe.num_single_layers)
-    trainer = FlowTrainer(network, front_end, recipe.training, device)
+    trainer = FlowTrainer(network, front_end, recipe.training, device, compile)
+    data = data.to(device)
     if trainer.resume(output / "state"):
         report(f"goes on after step {trainer.step}")
     left = seconds - (time.monotonic() - start)
