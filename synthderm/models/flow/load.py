@@ -67,11 +67,7 @@ def load_flow(
     Raises:
         InputError: if the base or the adapter is missing, damaged, or they do not fit each other.
     """
-    folder = Path(base).expanduser() if base else shipped_folder("checkpoints") / BASE
-    if not (folder / INDEX).is_file():
-        raise InputError(
-            f"there is no compact flow in {folder}: expected a folder with {INDEX}, as `synthderm train flow` writes it"
-        )
+    folder = flow_folder(base)
     try:
         with quiet():
             pipeline = SkinFlowPipeline.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
@@ -90,6 +86,20 @@ def load_flow(
         copies = CopyIndex.load(index) if index.is_file() else None
     pipeline.to(device)
     return LoadedFlow(pipeline, str(base or BASE), weights_sha256(folder), info, name, copies)
+
+
+def flow_folder(base: str | Path | None = None) -> Path:
+    """The folder of a flow; the shipped one by default.
+
+    Raises:
+        InputError: if there is none.
+    """
+    folder = Path(base).expanduser() if base else shipped_folder("checkpoints") / BASE
+    if not (folder / INDEX).is_file():
+        raise InputError(
+            f"there is no compact flow in {folder}: expected a folder with {INDEX}, as `synthderm train flow` writes it"
+        )
+    return folder
 
 
 def adapter_folder(name: str) -> Path:

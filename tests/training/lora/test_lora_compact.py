@@ -201,3 +201,14 @@ def test_samples_come_from_the_live_networks(flow, data, tmp_path):
     result = train_lora(config(flow, data, tmp_path, samples=4, steps=2))
     assert result.before["samples"] == 4
     assert (tmp_path / "samples" / "step-000002.png").is_file()
+
+
+def test_a_missing_flow_is_said_before_the_data_is_read(tmp_path):
+    from synthderm.core import InputError
+    from synthderm.models.flow import load
+    from synthderm.training.lora import LoraConfig, train_lora
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(load, "shipped_folder", lambda name: tmp_path)
+        with pytest.raises(InputError, match="there is no compact flow in"):
+            train_lora(LoraConfig(data=tmp_path / "no data", base="compact", output=tmp_path / "out"))

@@ -24,6 +24,9 @@ def family_of(config: LoraConfig) -> str:
         InputError: the base is not on this machine, is of no family that can be tuned, or not of ``config.family``.
     """
     if str(config.base) == COMPACT or _is_compact(Path(config.base)):
+        from synthderm.models.flow.load import flow_folder
+
+        flow_folder(None if str(config.base) == COMPACT else config.base)
         found = COMPACT
     else:
         from synthderm.models.bases import find_base
