@@ -24,6 +24,9 @@ FIT_ON = 4000
 SHIFT = 2.0
 """Time shift of the sampler's noise levels (Esser et al. 2024, eq. 23): eight steps then follow forty closely."""
 
+SHARD_SIZE = "15MB"
+"""Largest file of weights: hosts and clones of repositories take small files better."""
+
 Report = Callable[[str], None]
 
 
@@ -124,7 +127,8 @@ def save_pipeline(network: Velocity, front_end: LappedKLT, folder: Path) -> Path
 
     transformer = network.transformer.to("cpu", torch.bfloat16)
     parts = (front_end.to("cpu"), network.condition_encoder.to("cpu"))
-    SkinFlowPipeline(transformer, *parts, FlowMatchEulerDiscreteScheduler(shift=SHIFT)).save_pretrained(str(folder))
+    pipeline = SkinFlowPipeline(transformer, *parts, FlowMatchEulerDiscreteScheduler(shift=SHIFT))
+    pipeline.save_pretrained(str(folder), max_shard_size=SHARD_SIZE)
     return folder
 
 
