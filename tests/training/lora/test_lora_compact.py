@@ -112,9 +112,12 @@ def test_the_loss_is_the_error_of_the_velocity(flow):
     assert not torch.equal(seen["encoder_hidden_states"], told)
     loss = compact.loss(Recorder().eval(), tokens, conditions, torch.Generator().manual_seed(7))
     noise = torch.randn(tokens.shape, generator=torch.Generator().manual_seed(7))
-    torch.testing.assert_close(loss, ((noise - tokens) ** 2).mean((1, 2)))
-    sigma = seen["timestep"][:, None, None]
-    torch.testing.assert_close(seen["hidden_states"], (1 - sigma) * tokens + sigma * noise)
+    sigma, signal = seen["timestep"][:, None, None], compact.pipeline.front_end.deviation
+    mixed = (1 - sigma) * tokens + sigma * noise
+    variance = ((1 - sigma) * signal) ** 2 + sigma**2
+    torch.testing.assert_close(seen["hidden_states"], mixed / variance.sqrt())
+    estimate = (sigma - (1 - sigma) * signal**2) / variance * mixed  # what an answer of 0 leaves: a Wiener filter
+    torch.testing.assert_close(loss, ((estimate - (noise - tokens)) ** 2).mean((1, 2)))
     assert seen["guidance"].tolist() == [1.0] * 3
     torch.testing.assert_close(seen["encoder_hidden_states"], told)
 
