@@ -57,6 +57,7 @@ COMMANDS = (
     ("export",),
     ("info",),
     *(("evaluate", name) for name in ("quality", "audit", "gain", "report")),
+    *(("train", name) for name in ("flow", "lora")),
 )
 
 
