@@ -1,6 +1,7 @@
 """The compact flow: conditions reach the network, images depend on their seed alone, folders round-trip."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from flows import SIZE, skin_images, some_conditions, tiny_flow
 from synthderm.core import InputError
 from synthderm.models.flow import FlowConditions, SkinFlowPipeline
 from synthderm.models.flow.network import positions
+from synthderm.models.flow.pipeline import _Extrapolated
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +77,26 @@ def test_guidance_one_is_the_plain_model_and_more_is_not(flow):
     assert not torch.equal(plain, flow(conditions, [3], 4, 3.0).images)
 
 
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_the_second_order_is_nearer_to_many_steps_than_euler(flow, guidance):
+    conditions, seeds = some_conditions(8), list(range(8))
+    exact = flow(conditions, seeds, 100, guidance).images.float()
+    errors = [
+        float((flow(conditions, seeds, 8, guidance, solver_order=order).images.float() - exact).abs().mean())
+        for order in (1, 2)
+    ]
+    assert errors[1] < 0.6 * errors[0]
+
+
+def test_the_extrapolation_is_exact_for_a_velocity_that_is_linear_in_time():
+    velocity = _Extrapolated(2)
+    times = [1.0, 0.7, 0.55, 0.2, 0.0]
+    means = [float(velocity(torch.tensor(3.0 - 4.0 * now), then - now)) for now, then in pairwise(times)]
+    exact = [3.0 - 4.0 * (now + then) / 2 for now, then in pairwise(times)]
+    assert means[0] == pytest.approx(3.0 - 4.0 * times[0])  # nothing is known before the first step
+    assert means[1:] == pytest.approx(exact[1:], abs=1e-6)
+
+
 def test_saved_and_loaded_it_makes_the_same_images(flow, tmp_path):
     flow.save_pretrained(str(tmp_path))
     again = SkinFlowPipeline.from_pretrained(str(tmp_path), local_files_only=True)
@@ -120,5 +142,7 @@ def test_errors_say_what_to_do(flow):
         flow(some_conditions(1), [1], 0)
     with pytest.raises(InputError, match="guidance_scale must be 0 to 20"):
         flow(some_conditions(1), [1], 2, -1.0)
+    with pytest.raises(InputError, match="solver_order must be 1 or 2"):
+        flow(some_conditions(1), [1], solver_order=3)
     with pytest.raises(InputError, match="has seen no image of style 'padufes20'"):
         flow.condition_encoder.skin_table("padufes20")

@@ -82,16 +82,19 @@ class SkinFlowPipeline(DiffusionPipeline):
         num_inference_steps: int = 8,
         guidance_scale: float = 1.5,
         precision: str = "fp32",
+        solver_order: int = 2,
     ) -> SkinFlowOutput:
         """Images and masks.
 
         Args:
             conditions: of N images.
             seeds: N numbers; an image depends on its own seed and conditions alone.
-            num_inference_steps: Euler steps.
+            num_inference_steps: steps of the solver.
             guidance_scale: 1 is none; from 1.5 to 2.5 a class shows more clearly and variety falls. Steps with
                 guidance cost twice.
             precision: "fp32", or "bf16" for autocast.
+            solver_order: 1 is Euler; 2 (Adams-Bashforth) also uses the velocity of the step before, at no further cost:
+                eight steps then come much nearer to eighty than Euler's (``python eval/flow.py solvers`` measures it).
 
         Raises:
             InputError: if there are not as many seeds as conditions, or a number cannot be used.
@@ -102,35 +105,69 @@ class SkinFlowPipeline(DiffusionPipeline):
             raise InputError(f"num_inference_steps must be 1 or more, but got {num_inference_steps}")
         if not 0 <= guidance_scale <= 20:
             raise InputError(f"guidance_scale must be 0 to 20, but got {guidance_scale:g}")
+        if solver_order not in (1, 2):
+            raise InputError(f"solver_order must be 1 or 2, but got {solver_order}")
         noise, parts = self.noise(seeds), []
         for start in range(0, len(seeds), CHUNK):
             rows = slice(start, start + CHUNK)
             n = len(noise[rows])
             filled = FlowConditions.cat([conditions[rows], FlowConditions.unknown(CHUNK - n)])
             padded = torch.cat([noise[rows], torch.zeros(CHUNK - n, *noise.shape[1:])])
-            tokens = self._solve(padded, filled, num_inference_steps, guidance_scale, precision)
+            tokens = self._solve(padded, filled, num_inference_steps, guidance_scale, precision, solver_order)
             parts.append(self.front_end.decode(tokens)[:n].cpu())
         pixels = torch.cat(parts) if parts else torch.empty(0, 4, *[self.front_end.config.size] * 2)
         images = ((pixels[:, :3].clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         return SkinFlowOutput(images=images, masks=pixels[:, 3] > 0)
 
     def _solve(
-        self, noise: torch.Tensor, conditions: FlowConditions, steps: int, guidance: float, precision: str
+        self,
+        noise: torch.Tensor,
+        conditions: FlowConditions,
+        steps: int,
+        guidance: float,
+        precision: str,
+        order: int,
     ) -> torch.Tensor:
         device = self.transformer.device
         network, tokens = self.velocity, noise.to(device)
+        plain, pull = _Extrapolated(order), _Extrapolated(order)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             told = self.condition_encoder(conditions.to(device))
             untold = self.condition_encoder(FlowConditions.unknown(len(conditions)).to(device))
             both = tuple(torch.cat(pair) for pair in zip(told, untold, strict=True))
             self.scheduler.set_timesteps(sigmas=np.linspace(1.0, 1.0 / steps, steps))
-            for timestep, sigma in zip(self.scheduler.timesteps, self.scheduler.sigmas[:-1], strict=True):
-                level = torch.full((len(tokens),), float(sigma), device=device)
-                if guidance != 1 and GUIDED[0] <= float(sigma) <= GUIDED[1]:
+            sigmas = self.scheduler.sigmas.tolist()
+            for timestep, sigma, following in zip(self.scheduler.timesteps, sigmas[:-1], sigmas[1:], strict=True):
+                level, step = torch.full((len(tokens),), sigma, device=device), following - sigma
+                if guidance != 1 and GUIDED[0] <= sigma <= GUIDED[1]:
                     velocity = network.velocity(tokens.repeat(2, 1, 1), level.repeat(2), *both).float()
                     known, unknown = velocity.chunk(2)
-                    velocity = unknown + guidance * (known - unknown)
+                    mean = plain(known, step) + pull((guidance - 1) * (known - unknown), step)
                 else:
-                    velocity = network.velocity(tokens, level, *told).float()
-                tokens = self.scheduler.step(velocity, timestep, tokens, return_dict=False)[0]
+                    mean = plain(network.velocity(tokens, level, *told).float(), step)
+                    pull.forget()
+                tokens = self.scheduler.step(mean, timestep, tokens, return_dict=False)[0]
         return tokens
+
+
+class _Extrapolated:
+    """The mean of a velocity over the coming step, on the line through it and the one of the step before.
+
+    The second-order Adams-Bashforth method for steps of unequal length (Hairer, Norsett & Wanner 1993, section III.5,
+    eq. 5.5). The part that guidance adds has a history of its own, since it comes and goes.
+    """
+
+    def __init__(self, order: int) -> None:
+        self.order = order
+        self.forget()
+
+    def forget(self) -> None:
+        self.before: torch.Tensor | None = None
+        self.step = 0.0
+
+    def __call__(self, velocity: torch.Tensor, step: float) -> torch.Tensor:
+        mean = velocity
+        if self.order == 2 and self.before is not None:
+            mean = velocity + step / (2 * self.step) * (velocity - self.before)
+        self.before, self.step = velocity, step
+        return mean

@@ -21,8 +21,8 @@ from .trainer import FlowTrainer, FlowTraining
 FIT_ON = 4000
 """Images that the front end is fitted on."""
 
-SHIFT = 2.0
-"""Time shift of the sampler's noise levels (Esser et al. 2024, eq. 23): eight steps then follow forty closely."""
+SHIFT = 3.0
+"""Time shift of the sampler's noise levels (Esser et al. 2024, eq. 23): eight steps then follow eighty closely."""
 
 SHARD_SIZE = "15MB"
 """Largest file of weights: hosts and clones of repositories take small files better."""
