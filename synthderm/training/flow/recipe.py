@@ -13,6 +13,7 @@ import torch
 
 from synthderm.core import InputError
 from synthderm.models.flow import STYLES, ConditionEncoder, LappedKLT, SkinFlowPipeline, Velocity
+from synthderm.models.pipelines import quiet
 
 from .images import FlowImages, to_input
 from .simulate import load_shards, shard_path, simulated_images
@@ -125,7 +126,8 @@ def save_pipeline(network: Velocity, front_end: LappedKLT, folder: Path) -> Path
     """Write a flow as a diffusers folder: bfloat16 transformer, everything else float32."""
     from diffusers import FlowMatchEulerDiscreteScheduler
 
-    transformer = network.transformer.to("cpu", torch.bfloat16)
+    with quiet():
+        transformer = network.transformer.to("cpu", torch.bfloat16)
     parts = (front_end.to("cpu"), network.condition_encoder.to("cpu"))
     pipeline = SkinFlowPipeline(transformer, *parts, FlowMatchEulerDiscreteScheduler(shift=SHIFT))
     pipeline.save_pretrained(str(folder), max_shard_size=SHARD_SIZE)
