@@ -74,18 +74,21 @@ class Real:
         return torch.stack([torch.from_numpy(self.pack.image(row)) for row in picked])
 
 
-def from_flow(generator: FlowGenerator, real: Real, seed: int = 1000) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images and masks for the classes and skin colours of the hold-out images."""
-    flow = generator.load("dermoscopy")
-    config = flow.pipeline.condition_encoder.config
-    n = len(real.rows)
-    style = list(config.styles).index(generator.style or "ham10000")
-    told = FlowConditions(
+def like_hold_out(generator: FlowGenerator, real: Real) -> FlowConditions:
+    """Classes and skin colours of the hold-out images; nothing of their lesions."""
+    config, n = generator.load("dermoscopy").pipeline.condition_encoder.config, len(real.rows)
+    return FlowConditions(
         torch.tensor([list(config.classes).index(code) for code in real.codes]),
-        torch.full((n,), style),
+        torch.full((n,), list(config.styles).index(generator.style or "ham10000")),
         real.skin,
         torch.full((n, 5), torch.nan),
     )
+
+
+def from_flow(generator: FlowGenerator, real: Real, seed: int = 1000) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images and masks for the classes and skin colours of the hold-out images."""
+    flow, n = generator.load("dermoscopy"), len(real.rows)
+    told = like_hold_out(generator, real)
     seeds = list(range(seed, seed + n))
     made = flow.pipeline(told, seeds, generator.steps, generator.guidance, generator.precision)
     return made.images, made.masks
@@ -173,16 +176,8 @@ def solvers(args: argparse.Namespace) -> dict[str, Any]:
 
 def _solved(args: argparse.Namespace, real: Real, steps: int, order: int) -> torch.Tensor:
     generator = flow_generator(args, num_inference_steps=steps, guidance_scale=1.0)
-    pipeline = generator.load("dermoscopy").pipeline
-    config = pipeline.condition_encoder.config
-    n = len(real.rows)
-    told = FlowConditions(
-        torch.tensor([list(config.classes).index(code) for code in real.codes]),
-        torch.full((n,), list(config.styles).index("ham10000")),
-        real.skin,
-        torch.full((n, 5), torch.nan),
-    )
-    made = pipeline(told, list(range(n)), steps, 1.0, generator.precision, order)
+    pipeline, seeds = generator.load("dermoscopy").pipeline, list(range(len(real.rows)))
+    made = pipeline(like_hold_out(generator, real), seeds, steps, 1.0, generator.precision, order)
     return made.images.float() / 255
 
 

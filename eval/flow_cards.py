@@ -44,6 +44,11 @@ def figure_table(name: str, keys: tuple[str, ...]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)]
 
 
+def distances() -> list[str]:
+    """The table of distances to real hold-out images."""
+    return figure_table("flow_distance", ("frechet", "kid", "precision", "recall", "density", "coverage", "n"))
+
+
 def base_card(facts: dict[str, Any]) -> str:
     """The card of the base."""
     return "\n".join(
@@ -84,7 +89,7 @@ def base_card(facts: dict[str, Any]) -> str:
             "Against hold-out images of HAM10000 (`python eval/flow.py distance --real REAL`, extractor `derm`); "
             "the base is `flow, adapter none`:",
             "",
-            *figure_table("flow_distance", ("frechet", "kid", "precision", "recall", "density", "coverage", "n")),
+            *distances(),
             "",
             "## Limits",
             "",
@@ -131,7 +136,7 @@ def adapter_card(name: str, facts: dict[str, Any]) -> str:
             "",
             "`python eval/flow.py distance --real REAL`:",
             "",
-            *figure_table("flow_distance", ("frechet", "kid", "precision", "recall", "density", "coverage", "n")),
+            *distances(),
             "",
             "## Limits",
             "",

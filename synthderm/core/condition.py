@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from .checks import InputError, check_range, unknown
 from .diagnosis import parse_diagnosis
 from .parameters import ParameterValue
+from .seeds import stream
 from .tone import ITA_RANGE_DEG, ita_to_fst, tone_band
 
 Modality = Literal["dermoscopy", "clinical"]
@@ -56,6 +57,13 @@ class Condition:
                 f"({band.low_deg:g} to {band.high_deg:g} degrees); give one of the two"
             )
         tone_band(self.fst)
+
+    def draw_ita(self, seed: int) -> float:
+        """The ITA in degrees of the image ``seed``: the condition's own, or uniform in the inner part of its band."""
+        if self.ita_deg is not None:
+            return self.ita_deg
+        band = tone_band(self.fst)
+        return float(stream(seed, "ita").uniform(band.draw_low_deg, band.draw_high_deg))
 
     def __reduce__(self) -> tuple[Any, ...]:  # a mapping proxy does not pickle; worker processes need it
         return (

@@ -13,15 +13,11 @@ from synthderm.core import MIN_SKIN_B, ita_to_fst
 from synthderm.core.tone import ITA_RANGE_DEG
 from synthderm.functional.color import ita_deg as lab_to_ita_deg
 from synthderm.functional.color import rgb_to_lab
+from synthderm.functional.skin import MARGIN, WORKING_PX, dilate, usable_skin
 
 from .records import Record
 
 TONE_SOURCES = ("auto", "stated", "column", "ita", "pixels")
-WORKING_PX = 96
-"""Longer side of the image that a tone is measured on."""
-
-MIN_LIGHTNESS = 12.0
-MAX_LIGHTNESS = 97.0
 MIN_SKIN_SHARE = 0.02
 """Share of the image that must be left as skin for a tone."""
 
@@ -31,9 +27,6 @@ MIN_CAST_A, MIN_CAST_B = 3.0, -20.0
 SKIN_LIGHTNESS = (35.84, 48.92, 56.79, 61.52, 65.43, 68.95)
 SKIN_B = (12.10, 18.86, 18.76, 16.95, 14.67, 11.62)
 """Mean b* of measured skin by mean L*, of the six ITA classes (ISSA, all sites: Lu et al. 2025, Sci Data 12:487)."""
-
-_HAIR_PX = 3
-_HAIR_CONTRAST = 6.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +104,7 @@ def pixel_tone(image: Image.Image, lesion: np.ndarray | None = None) -> PixelTon
     """
     small, mask = _reduced(image, lesion)
     lab = rgb_to_lab(small)
-    clean = _usable(lab)
+    clean = usable_skin(lab[0])
     for region in _border(small) if mask is None else (_outside(mask), ~mask):
         colour, share = _robust_colour(lab, region & clean)
         if share >= MIN_SKIN_SHARE:
@@ -141,19 +134,8 @@ def _reduced(image: Image.Image, lesion: np.ndarray | None) -> tuple[torch.Tenso
     return small, torch.from_numpy(np.array(mask)) > 0
 
 
-def _maximum(values: torch.Tensor, radius: int) -> torch.Tensor:
-    """Largest value of (H, W) float in a square of ``2 radius + 1`` px, one axis after the other."""
-    size, pool = 2 * radius + 1, torch.nn.functional.max_pool2d
-    along_x = pool(values[None, None], (1, size), stride=1, padding=(0, radius))
-    return pool(along_x, (size, 1), stride=1, padding=(radius, 0))[0, 0]
-
-
-def _dilate(mask: torch.Tensor, radius: int) -> torch.Tensor:
-    return _maximum(mask.float(), radius) > 0.5
-
-
 def _outside(mask: torch.Tensor) -> torch.Tensor:
-    return ~_dilate(mask, max(1, round(0.04 * max(mask.shape))))
+    return ~dilate(mask, max(1, round(MARGIN * max(mask.shape))))
 
 
 def _border(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -163,18 +145,6 @@ def _border(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     x = torch.linspace(-1, 1, width)[None, :]
     square = x**2 + y**2
     return square > 0.8**2, square > 0.55**2
-
-
-def _usable(lab: torch.Tensor) -> torch.Tensor:
-    """(H, W) bool: neither frame nor hair nor glare."""
-    lightness = lab[0]
-    dark = lightness < MIN_LIGHTNESS
-    usable = ~dark & (lightness <= MAX_LIGHTNESS)
-    if dark.any():  # opened first: hair is thinner than a frame
-        margin = max(1, round(0.03 * max(lightness.shape)))
-        usable &= ~_dilate(~_dilate(~dark, 2), 2 + margin)
-    closed = -_maximum(-_maximum(lightness, _HAIR_PX), _HAIR_PX)
-    return usable & ~_dilate(closed - lightness > _HAIR_CONTRAST, 1)
 
 
 def _robust_colour(lab: torch.Tensor, region: torch.Tensor) -> tuple[tuple[float, float, float], float]:

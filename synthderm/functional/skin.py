@@ -38,8 +38,8 @@ def healthy_skin(image: torch.Tensor, lesion: torch.Tensor) -> torch.Tensor:
         (H, W) bool.
     """
     scale = max(image.shape[-2:]) / WORKING_PX
-    clean = _usable(lightness(image), scale)
-    outside = ~_dilate(lesion, max(1, round(MARGIN * max(lesion.shape)))) & clean
+    clean = usable_skin(lightness(image), scale)
+    outside = ~dilate(lesion, max(1, round(MARGIN * max(lesion.shape)))) & clean
     return outside if outside.float().mean() >= MIN_SHARE else ~lesion & clean
 
 
@@ -56,16 +56,21 @@ def _linear_levels() -> torch.Tensor:
     return srgb_to_linear(torch.arange(256) / 255)
 
 
-def _usable(light: torch.Tensor, scale: float) -> torch.Tensor:
-    """(H, W) bool: neither frame nor hair nor glare."""
+def usable_skin(light: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+    """What is neither dark frame nor hair nor glare, as (H, W) bool.
+
+    Args:
+        light: (H, W) L*.
+        scale: longer side of the image over :data:`WORKING_PX`; hair is as much wider.
+    """
     dark = light < MIN_LIGHTNESS
     usable = ~dark & (light <= MAX_LIGHTNESS)
     if dark.any():  # opened first: hair is thinner than a frame
         opening = max(2, round(2 * scale))
-        usable &= ~_dilate(~_dilate(~dark, opening), opening + max(1, round(0.03 * max(light.shape))))
+        usable &= ~dilate(~dilate(~dark, opening), opening + max(1, round(0.03 * max(light.shape))))
     radius = max(_HAIR_PX, round(_HAIR_PX * scale))
     closed = -_maximum(-_maximum(light, radius), radius)
-    return usable & ~_dilate(closed - light > _HAIR_CONTRAST, max(1, round(scale)))
+    return usable & ~dilate(closed - light > _HAIR_CONTRAST, max(1, round(scale)))
 
 
 def _maximum(values: torch.Tensor, radius: int) -> torch.Tensor:
@@ -75,5 +80,6 @@ def _maximum(values: torch.Tensor, radius: int) -> torch.Tensor:
     return F.max_pool2d(along_x, (size, 1), stride=1, padding=(radius, 0))[0, 0]
 
 
-def _dilate(mask: torch.Tensor, radius: int) -> torch.Tensor:
+def dilate(mask: torch.Tensor, radius: int) -> torch.Tensor:
+    """A (H, W) bool mask widened by a square of ``2 radius + 1`` px."""
     return _maximum(mask.float(), radius) > 0.5

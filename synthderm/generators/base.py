@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from synthderm.core import Condition, ParameterSpec, Sample
+from synthderm.core import Condition, InputError, ParameterSpec, Sample
 
 
 @runtime_checkable
@@ -36,3 +36,15 @@ class Generator(Protocol):
             condition: one for all, or one for each seed.
         """
         ...
+
+
+def one_for_each(seeds: Sequence[int], condition: Condition | Sequence[Condition]) -> list[Condition]:
+    """The condition of each seed: one for all, or one for each.
+
+    Raises:
+        InputError: if there are not as many as seeds.
+    """
+    conditions = [condition] * len(seeds) if isinstance(condition, Condition) else list(condition)
+    if len(conditions) != len(seeds):
+        raise InputError(f"expected one condition or {len(seeds)}, but got {len(conditions)}")
+    return conditions

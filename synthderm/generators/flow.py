@@ -14,22 +14,22 @@ from synthderm.core import HEALTHY_SKIN, LESION, Condition, InputError, Paramete
 from synthderm.core.checks import unknown
 from synthderm.core.resources import shipped_folder
 from synthderm.core.threads import one_thread
-from synthderm.core.tone import tone_band
 from synthderm.functional.attributes import ATTRIBUTES, lesion_attributes
 from synthderm.functional.color import median_lab
 from synthderm.functional.skin import healthy_skin
 from synthderm.functional.tone_shift import turn_to_ita
 from synthderm.models.adapters import find_adapter, read_card
 from synthderm.models.flow import FlowConditions
+from synthderm.models.flow.conditions import STYLE_OF_MODALITY
 from synthderm.models.flow.load import BASE, LoadedFlow, adapter_folder, flow_adapters, load_flow
 from synthderm.models.flow.pipeline import CHUNK
 
+from .base import one_for_each
 from .gates import Gate
 from .likeness import ClassGate, CopyGate, LesionGate
 
 SIZES = (64, 512)
 DEFAULT_ADAPTER = {"dermoscopy": "dermoscopy", "clinical": "clinical"}
-DEFAULT_STYLE = {"dermoscopy": "ham10000", "clinical": "padufes20"}
 NEAR = 32
 """Colours of the table among which the skin of an image is drawn."""
 
@@ -167,9 +167,7 @@ class FlowGenerator:
         Raises:
             InputError: if there are not as many conditions as seeds, or the flow knows the class or style not.
         """
-        conditions = [condition] * len(seeds) if isinstance(condition, Condition) else list(condition)
-        if len(conditions) != len(seeds):
-            raise InputError(f"expected one condition or {len(seeds)}, but got {len(conditions)}")
+        conditions = one_for_each(seeds, condition)
         for start in range(0, len(conditions), CHUNK):
             rows = slice(start, start + CHUNK)
             with one_thread(), torch.inference_mode():
@@ -191,12 +189,12 @@ class FlowGenerator:
 
     def _ask(self, flow: LoadedFlow, seed: int, condition: Condition) -> tuple[FlowConditions, dict[str, Any]]:
         encoder = flow.pipeline.condition_encoder.config
-        style = self.style or DEFAULT_STYLE[condition.modality]
+        style = self.style or STYLE_OF_MODALITY[condition.modality]
         for what, name, known in (("class", condition.diagnosis, encoder.classes), ("style", style, encoder.styles)):
             if name not in known:
                 raise unknown(f"{what} for this flow", name, known)
         held = check_parameters(condition.parameters, PARAMETERS)
-        ita = _draw_ita(condition, seed)
+        ita = condition.draw_ita(seed)
         skin = draw_skin(flow, style, ita, stream(seed, "skin"))
         attributes = torch.tensor([float(held.get(name, torch.nan)) for name in ATTRIBUTES])
         told = FlowConditions(
@@ -264,13 +262,6 @@ def precision(dtype: str, device: str = "cpu") -> str:
         return "bf16"
     has = (getattr(torch.cpu, f"_is_{name}_supported", lambda: False) for name in ("amx_tile", "avx512_bf16"))
     return "bf16" if any(check() for check in has) else "fp32"
-
-
-def _draw_ita(condition: Condition, seed: int) -> float:
-    if condition.ita_deg is not None:
-        return condition.ita_deg
-    band = tone_band(condition.fst)
-    return float(stream(seed, "ita").uniform(band.draw_low_deg, band.draw_high_deg))
 
 
 def draw_skin(flow: LoadedFlow, style: str, ita_deg: float, rng: np.random.Generator) -> torch.Tensor:

@@ -22,12 +22,14 @@ from synthderm.core.checks import unknown
 from synthderm.core.threads import one_thread
 from synthderm.simulator.parameters import SCENE_PARAMETERS
 from synthderm.simulator.photo import quantise
-from synthderm.simulator.priors import draw_ita, draw_scene
+from synthderm.simulator.priors import draw_scene
 from synthderm.simulator.relief import normals
 from synthderm.simulator.render import MASK_NAMES, Scene, render
 from synthderm.simulator.scores import abcd_score, seven_point_score
 from synthderm.simulator.tissue import ita_to_melanin, melanin_to_ita
 from synthderm.simulator.visibility import VISIBLE_DELTA_E
+
+from .base import one_for_each
 
 SIZES = (64, 1024)
 
@@ -73,17 +75,14 @@ class SimulatorGenerator:
         Raises:
             InputError: if there are not as many conditions as seeds, or a parameter cannot be used.
         """
-        conditions = [condition] * len(seeds) if isinstance(condition, Condition) else list(condition)
-        if len(conditions) != len(seeds):
-            raise InputError(f"expected one condition or {len(seeds)}, but got {len(conditions)}")
-        for seed, one in zip(seeds, conditions, strict=True):
+        for seed, one in zip(seeds, one_for_each(seeds, condition), strict=True):
             with one_thread(), torch.inference_mode():
                 sample = self._render(seed, one)
             yield sample
 
     def _render(self, seed: int, condition: Condition) -> Sample:
         values = draw_scene(condition, seed)
-        ita = draw_ita(condition, seed)
+        ita = condition.draw_ita(seed)
         scene = render(seed, self.size, values, ita, condition.modality)
         image = _camera_jpeg(quantise(scene.image), values["camera.jpeg_quality"])
         metadata = {

@@ -29,6 +29,7 @@ from synthderm.models.checkpoints import Segmenter, load_segmenter
 from synthderm.models.pipelines import SAFETY_NOTE, choose_device, choose_dtype, load_pipeline, memory_errors
 from synthderm.models.prompts import ATTRIBUTES
 
+from .base import one_for_each
 from .text_inputs import encode_text, fill_prompt
 
 ADAPTER_NAME = "adapter"
@@ -191,9 +192,7 @@ class TextToImageGenerator:
             InputError: if there are not as many conditions as seeds.
             SynthdermError: if memory runs out, or an image stays black or not a number.
         """
-        conditions = [condition] * len(seeds) if isinstance(condition, Condition) else list(condition)
-        if len(conditions) != len(seeds):
-            raise InputError(f"expected one condition or {len(seeds)}, but got {len(conditions)}")
+        conditions = one_for_each(seeds, condition)
         step = 1 if self.device.type == "cpu" else self.batch_size
         for start in range(0, len(seeds), step):
             rows = slice(start, start + step)

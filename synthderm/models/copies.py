@@ -202,8 +202,6 @@ class CopyDetector:
         Raises:
             InputError: if the file cannot be written.
         """
-        from safetensors.torch import save_file
-
         facts = {
             "threshold": self.threshold,
             "false_alarm_rate": self.false_alarm_rate,
@@ -216,11 +214,7 @@ class CopyDetector:
             "mean": self.basis.mean.contiguous(),
             "projection": self.basis.projection.contiguous(),
         }
-        try:
-            save_file(tensors, str(path), {"format": _FORMAT, "facts": json.dumps(facts)})
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-        return Path(path)
+        return write_facts(path, _FORMAT, tensors, facts)
 
     @classmethod
     def load(cls, path: str | Path) -> CopyDetector:
@@ -232,6 +226,21 @@ class CopyDetector:
         tensors, facts = read_facts(path, _FORMAT, "copy detector; expected a file that CopyDetector.save wrote")
         basis = Basis(tensors["mean"], tensors["projection"])
         return cls(tensors["thumbs"], tensors["hashes"].numpy(), basis, **facts)
+
+
+def write_facts(path: str | Path, form: str, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> Path:
+    """Write tensors and facts as a safetensors file that names its form; :func:`read_facts` reads it.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    try:
+        save_file(tensors, str(path), {"format": form, "facts": json.dumps(facts)})
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    return Path(path)
 
 
 def read_facts(path: str | Path, form: str, what: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,13 @@ import torch
 
 from synthderm.functional.alignment import Basis, fit_basis, grey_thumbnails, query_descriptors
 
-from .copies import read_facts, upper_threshold
+from .copies import read_facts, upper_threshold, write_facts
 
 _FORMAT = "synthderm copy index 1"
 _LEVELS = 127.0
+COPY_RATE = 0.01
+"""Share of other real images that may be called copies."""
+
 USUAL_WEIGHT = 0.6
 """How much of an image's usual similarity is taken off its greatest, as in :mod:`synthderm.models.copies`."""
 
@@ -45,7 +47,7 @@ class CopyIndex:
 
     @classmethod
     def fit(
-        cls, train: Iterable[torch.Tensor], hold_out: Iterable[torch.Tensor], false_alarm_rate: float = 0.01
+        cls, train: Iterable[torch.Tensor], hold_out: Iterable[torch.Tensor], false_alarm_rate: float = COPY_RATE
     ) -> CopyIndex:
         """The index of training images, with a threshold from real images that are not among them.
 
@@ -65,6 +67,11 @@ class CopyIndex:
         threshold = upper_threshold(scores.double().numpy(), false_alarm_rate)
         return cls(index.descriptors, basis, threshold, false_alarm_rate, len(scores))
 
+    @staticmethod
+    def attainable_rate(hold_out_n: int) -> float:
+        """The usual false-alarm rate, or the least that so many hold-out images allow."""
+        return max(COPY_RATE, 1 / (hold_out_n + 1))
+
     def score(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores (N,) float32 of (N, 3, H, W) uint8 images, and the nearest training image of each (N,) int64."""
         queries = query_descriptors(grey_thumbnails(images), self.basis)
@@ -74,9 +81,11 @@ class CopyIndex:
         return best.values[:, 0] - USUAL_WEIGHT * best.values.quantile(0.25, 1), best.indices[:, 0]
 
     def save(self, path: str | Path) -> Path:
-        """Write the index as one safetensors file."""
-        from safetensors.torch import save_file
+        """Write the index as one safetensors file.
 
+        Raises:
+            InputError: if the file cannot be written.
+        """
         facts = {
             "threshold": self.threshold,
             "false_alarm_rate": self.false_alarm_rate,
@@ -87,8 +96,7 @@ class CopyIndex:
             "mean": self.basis.mean.contiguous(),
             "projection": self.basis.projection.contiguous(),
         }
-        save_file(tensors, str(path), {"format": _FORMAT, "facts": json.dumps(facts)})
-        return Path(path)
+        return write_facts(path, _FORMAT, tensors, facts)
 
     @classmethod
     def load(cls, path: str | Path) -> CopyIndex:

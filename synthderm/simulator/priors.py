@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from synthderm.core import Condition, ParameterValue, check_parameters, stream, tone_band
+from synthderm.core import Condition, ParameterValue, check_parameters, stream
 
 from .parameters import SCENE_PARAMETERS
 
@@ -47,14 +47,6 @@ def _draw(name: str, distribution: Prior, chance: float, at: float) -> Parameter
     knots = distribution["quantiles"]
     value = float(np.interp(at, np.linspace(0, 1, len(knots)), knots))
     return spec.parse(round(value) if spec.kind == "int" else value)
-
-
-def draw_ita(condition: Condition, seed: int) -> float:
-    """The requested ITA in degrees: the condition's own, or uniform in the inner part of its band."""
-    if condition.ita_deg is not None:
-        return condition.ita_deg
-    band = tone_band(condition.fst)
-    return float(stream(seed, "ita").uniform(band.draw_low_deg, band.draw_high_deg))
 
 
 def draw_scene(condition: Condition, seed: int) -> dict[str, ParameterValue]:

@@ -18,6 +18,9 @@ CLASSES = ("nv", "mel", "bcc", "akiec", "bkl", "df", "vasc")
 STYLES = ("simulated", "ham10000", "isic2017", "padufes20")
 """Whose look an image has; "padufes20" are photographs, the others dermoscopy."""
 
+STYLE_OF_MODALITY = {"dermoscopy": "ham10000", "clinical": "padufes20"}
+"""The look of images for which none is named."""
+
 UNKNOWN = -1
 _LAB_CENTRE, _LAB_SCALE = (55.0, 15.0, 12.0), (20.0, 10.0, 12.0)
 _FREQUENCIES = 8

@@ -37,9 +37,6 @@ NEAR = 40
 TONE_SHARES = (1.0, 1.0, 1.0, 1.3, 1.6, 1.6)
 """How often each skin type is aimed at; the types that real sets lack more often."""
 
-COPY_RATE = 0.01
-"""Share of other real images that the copy index may take for copies."""
-
 Report = Callable[[str], None]
 
 
@@ -147,9 +144,8 @@ def _index_copies(real: FlowImages, hold_out: FlowImages, path: Path, report: Re
     if not len(hold_out):
         report("no image is held out: the adapter brings no index of copies, and generate cannot reject them")
         return
-    rate = max(COPY_RATE, 1 / (len(hold_out) + 1))
     batches = ([x.images[i : i + 256] for i in range(0, len(x), 256)] for x in (real, hold_out))
-    CopyIndex.fit(*batches, rate).save(path)
+    CopyIndex.fit(*batches, CopyIndex.attainable_rate(len(hold_out))).save(path)
 
 
 def _prepared(

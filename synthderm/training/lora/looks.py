@@ -10,18 +10,16 @@ import torch
 
 from synthderm.core import MIN_SKIN_B, TONE_BANDS
 from synthderm.data import Record
-from synthderm.functional.attributes import ATTRIBUTES, lesion_attributes
-from synthderm.functional.color import ita_deg, median_lab
-from synthderm.functional.skin import healthy_skin
+from synthderm.functional.attributes import ATTRIBUTES
+from synthderm.functional.color import ita_deg
 from synthderm.functional.tone_shift import apply_gains, tone_gains, turn_to_ita
 
+from ..flow.images import describe
 from .draws import draw_seed
 from .images import TrainingImages
 
 SIDE = 128
 """Side at which all is measured, px."""
-
-MIN_SKIN_PX = 40
 
 Look = tuple[float, ...]
 """L*, a*, b* of the healthy skin, then the raw measures of :data:`~synthderm.functional.attributes.ATTRIBUTES`; nan
@@ -106,11 +104,7 @@ def tone_of(look: Look) -> float | None:
 
 def look_of(pixels: torch.Tensor, mask: torch.Tensor) -> Look:
     """The look of (3, S, S) uint8 pixels with a (S, S) bool lesion mask."""
-    skin = healthy_skin(pixels, mask)
-    if int(skin.sum()) < MIN_SKIN_PX:
-        return (math.nan,) * (3 + len(ATTRIBUTES))
-    colour = torch.tensor(median_lab(pixels, skin), dtype=torch.float32)
-    measured = lesion_attributes(pixels, mask, colour)
+    colour, measured = describe(pixels, mask)
     return tuple(round(float(value), 5) for value in (*colour, *measured))
 
 

@@ -29,9 +29,6 @@ from .session import Session
 from .state import RunState, Weights
 from .targets import ADAPTER
 
-COPY_RATE = 0.01
-"""Share of other real images that the index may take for copies; more where few are held out."""
-
 
 @dataclass(frozen=True)
 class LoraResult:
@@ -198,7 +195,7 @@ def _index_copies(images: TrainingImages, size: int, file: Path) -> None:
         for start in range(0, len(records), 64):
             yield torch.stack([images.pixels(record, size) for record in records[start : start + 64]])
 
-    rate = max(COPY_RATE, 1 / (len(images.held_out) + 1))
+    rate = CopyIndex.attainable_rate(len(images.held_out))
     CopyIndex.fit(batches(images.train), batches(images.held_out), rate).save(file)
 
 

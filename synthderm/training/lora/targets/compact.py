@@ -12,8 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from synthderm.core import InputError
 from synthderm.core.resources import shipped_folder
-from synthderm.models.flow.conditions import STYLES as STYLES_OF_SETS
-from synthderm.models.flow.conditions import UNKNOWN, FlowConditions
+from synthderm.models.flow.conditions import STYLES, UNKNOWN, FlowConditions
 from synthderm.models.flow.load import COPIES, load_flow, weights_sha256
 from synthderm.models.flow.network import Velocity
 from synthderm.models.pipelines import quiet
@@ -38,9 +37,6 @@ SHIPPED = "flow"
 
 FIELDS = ("diagnosis", "style", "skin_lab", "attributes")
 
-STYLES = {"clinical": "padufes20", "dermoscopy": "ham10000"}
-"""Whose look an own data set is given, by modality: the adapter then learns how it differs."""
-
 
 def _folder(base: str | Path) -> Path:
     """The folder of a flow: as given, or the one that ships."""
@@ -49,7 +45,7 @@ def _folder(base: str | Path) -> Path:
 
 def style_of(example: Example) -> str:
     """The style that an example is trained under: its data set's, else that of its modality."""
-    return example.dataset if example.dataset in STYLES_OF_SETS else STYLES[example.modality]
+    return example.dataset if example.dataset in STYLES else STYLE_OF_MODALITY[example.modality]
 
 
 def _style(name: str, names: Sequence[str]) -> int:
