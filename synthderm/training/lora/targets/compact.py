@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from synthderm.core import InputError
 from synthderm.core.resources import shipped_folder
-from synthderm.models.flow.conditions import STYLES, UNKNOWN, FlowConditions
+from synthderm.models.flow.conditions import STYLE_OF_MODALITY, STYLES, UNKNOWN, FlowConditions
 from synthderm.models.flow.load import COPIES, load_flow, weights_sha256
 from synthderm.models.flow.network import Velocity
 from synthderm.models.pipelines import quiet
