@@ -13,8 +13,9 @@ from PIL import Image
 
 from synthderm.core import MIN_SKIN_B, TONE_BANDS, InputError
 from synthderm.data import Record
-from synthderm.data.tone import MAX_LIGHTNESS, MIN_LIGHTNESS, pixel_tone
+from synthderm.data.tone import pixel_tone
 from synthderm.functional.color import ita_deg, linear_to_srgb, median_lab, rgb_to_lab, srgb_to_linear
+from synthderm.functional.skin import MAX_LIGHTNESS, MIN_LIGHTNESS
 from synthderm.metrics.masks import outline_bands
 from synthderm.metrics.tone import tone_confusion
 
