@@ -19,7 +19,7 @@ from synthderm.recipe import Recipe, Work, default_folder, load_recipe
 from synthderm.run import generate
 from synthderm.run.pool import environment
 
-QUICK = ("--size", 64, "--resolution", 64, "--steps", 2, "--dtype", "fp32", "--device", "cpu")
+QUICK = ("--size", 64, "--resolution", 64, "--steps", 2, "--dtype", "fp32", "--device", "cpu", "--no-gates")
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +126,14 @@ def test_a_killed_run_and_worker_processes_give_the_same_bytes(call, models, tmp
     assert 0 < len(files(killed))
     assert call(*args, "-o", "killed", "--workers", 1)[0] == 0
     assert files(killed) == whole
+
+
+def test_images_that_show_no_lesion_of_the_class_are_turned_down_and_logged(call, models, tmp_path):
+    args = ("--generator", "flux", "--base", models / "flux", "--class", "mel", "--fst", 5, "-n", 1, *QUICK[:-1])
+    assert call(*args, "-o", "o")[0] == 1
+    turned_down = [json.loads(line) for line in (tmp_path / "o" / "rejected.jsonl").read_text().splitlines()]
+    assert len(turned_down) > 1
+    assert {row["reason"] for row in turned_down} & {"class not recognised", "lesion size"}
 
 
 def test_a_prompt_alone_gives_class_tone_and_look(call, models, tmp_path):
@@ -261,6 +269,7 @@ def test_generate_from_python_takes_the_same_names(models, tmp_path):
     summary = generate(
         generator="flux", base=str(models / "flux"), prompt="a {tone} photo of {diagnosis}", diagnosis="mel", fst=5,
         num_images=1, size=64, resolution=64, num_inference_steps=1, guidance_scale=2.0, output=tmp_path / "o",
+        gates=False,
     )  # fmt: skip
     assert summary.licence == "Apache-2.0"
     assert rows(tmp_path / "o")[0]["prompt"] == "a brown skin photo of melanoma"

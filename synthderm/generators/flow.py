@@ -23,10 +23,11 @@ from synthderm.models.flow import FlowConditions
 from synthderm.models.flow.conditions import STYLE_OF_MODALITY
 from synthderm.models.flow.load import BASE, LoadedFlow, adapter_folder, flow_adapters, load_flow
 from synthderm.models.flow.pipeline import CHUNK
+from synthderm.models.pipelines import has_fast_bfloat16
 
 from .base import one_for_each
 from .gates import Gate
-from .likeness import ClassGate, CopyGate, LesionGate
+from .likeness import likeness_gates
 
 SIZES = (64, 512)
 DEFAULT_ADAPTER = {"dermoscopy": "dermoscopy", "clinical": "clinical"}
@@ -58,7 +59,7 @@ class FlowGenerator:
         base: folder of a flow; the shipped one by default.
         adapter: shipped name or path; "none" for the base alone. By default the shipped one for the modality.
         adapter_weight: how strongly it is applied.
-        style: look of the images, one of the flow's styles; by default that of the modality.
+        style: look of the images, one of the flow's styles; by default that of the modality, or what the adapter saw.
         num_inference_steps: Euler steps.
         guidance_scale: 1 is none.
         device: "cpu", "cuda", ...
@@ -149,16 +150,9 @@ class FlowGenerator:
         return tuple(found)
 
     def gates(self, modality: str) -> tuple[Gate, ...]:
-        """The gates of images of a modality: a lesion of a usual size, a recognised class, no copy.
-
-        The class is judged on dermoscopy alone, where the classifier was trained; copies where the adapter brings an
-        index of its training images.
-        """
-        flow = self.load(modality)
+        """The gates of images of a modality; see :func:`~synthderm.generators.likeness.likeness_gates`."""
         if modality not in self._gates:
-            judged: tuple[Gate, ...] = (ClassGate.shipped(),) if modality == "dermoscopy" else ()
-            copies = (CopyGate(flow.copies),) if flow.copies else ()
-            self._gates[modality] = (LesionGate(), *judged, *copies)
+            self._gates[modality] = likeness_gates(modality, self.load(modality).copies)
         return self._gates[modality]
 
     def sample(self, seeds: Sequence[int], condition: Condition | Sequence[Condition]) -> Iterator[Sample]:
@@ -189,7 +183,7 @@ class FlowGenerator:
 
     def _ask(self, flow: LoadedFlow, seed: int, condition: Condition) -> tuple[FlowConditions, dict[str, Any]]:
         encoder = flow.pipeline.condition_encoder.config
-        style = self.style or STYLE_OF_MODALITY[condition.modality]
+        style = self.style or _style(flow, condition.modality)
         for what, name, known in (("class", condition.diagnosis, encoder.classes), ("style", style, encoder.styles)):
             if name not in known:
                 raise unknown(f"{what} for this flow", name, known)
@@ -252,16 +246,19 @@ class FlowGenerator:
 def precision(dtype: str, device: str = "cpu") -> str:
     """The arithmetic for a flag of "auto", "fp32" or "bf16": "fp32" or "bf16".
 
-    On a processor bf16 pays where it has instructions for it (AMX, AVX512-BF16), and is several times slower elsewhere.
+    On a processor bf16 pays only where :func:`~synthderm.models.pipelines.has_fast_bfloat16`.
     """
     if dtype not in ("auto", "fp32", "bf16"):
         raise unknown("dtype of the flow", dtype, ("auto", "fp32", "bf16"))
     if dtype != "auto":
         return dtype
-    if not device.startswith("cpu"):
-        return "bf16"
-    has = (getattr(torch.cpu, f"_is_{name}_supported", lambda: False) for name in ("amx_tile", "avx512_bf16"))
-    return "bf16" if any(check() for check in has) else "fp32"
+    return "bf16" if not device.startswith("cpu") or has_fast_bfloat16() else "fp32"
+
+
+def _style(flow: LoadedFlow, modality: str) -> str:
+    """That of the modality; if the adapter saw others alone, the one it saw most."""
+    usual, seen = STYLE_OF_MODALITY[modality], flow.adapter.metadata.get("styles", ()) if flow.adapter else ()
+    return seen[0] if seen and usual not in seen else usual
 
 
 def draw_skin(flow: LoadedFlow, style: str, ita_deg: float, rng: np.random.Generator) -> torch.Tensor:

@@ -14,7 +14,7 @@ from synthderm.functional.tone_shift import apply_gains, tone_gains
 from synthderm.models.checkpoints import Classifier, load_classifier
 from synthderm.models.copy_index import CopyIndex
 
-from .gates import Finding
+from .gates import Finding, Gate
 
 SEEN_SKIN_LAB = ((61.0, 8.0, -7.0), (80.0, 34.0, 15.0))
 """The middle 80 % of HAM10000's skin colours, CIELAB: skin outside is turned to the nearest colour inside before the
@@ -115,3 +115,14 @@ class CopyGate:
             f"(exceeded by {self.index.false_alarm_rate:.1%} of other real images)",
             facts,
         )
+
+
+def likeness_gates(modality: str, copies: CopyIndex | None) -> tuple[Gate, ...]:
+    """The gates of a model that learnt from real images: a lesion of a usual size, a recognised class, no copy.
+
+    Args:
+        modality: the class is judged on "dermoscopy" alone, where the classifier was trained.
+        copies: index of the training images; without it copies are not looked for.
+    """
+    judged: tuple[Gate, ...] = (ClassGate.shipped(),) if modality == "dermoscopy" else ()
+    return (LesionGate(), *judged, *((CopyGate(copies),) if copies else ()))

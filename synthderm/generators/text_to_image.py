@@ -26,10 +26,13 @@ from synthderm.functional.skin import healthy_skin
 from synthderm.models.adapters import AdapterCard, check_adapter, load_adapter
 from synthderm.models.bases import FAMILIES, UNKNOWN_LICENCE, Base, find_base
 from synthderm.models.checkpoints import Segmenter, load_segmenter
+from synthderm.models.copy_index import CopyIndex
 from synthderm.models.pipelines import SAFETY_NOTE, choose_device, choose_dtype, load_pipeline, memory_errors
 from synthderm.models.prompts import ATTRIBUTES
 
 from .base import one_for_each
+from .gates import Gate
+from .likeness import likeness_gates
 from .text_inputs import encode_text, fill_prompt
 
 ADAPTER_NAME = "adapter"
@@ -140,6 +143,7 @@ class TextToImageGenerator:
         self._load = {"dtype": dtype, "device": str(self.device), "offload": offload, "quantization": quantization}
         self._guidance_given = guidance_scale is not None
         self._texts: dict[str, dict[str, torch.Tensor]] = {}
+        self._gates: dict[str, tuple[Gate, ...]] = {}
 
     @property
     def version(self) -> str:
@@ -184,6 +188,17 @@ class TextToImageGenerator:
         tones = sorted({one.fst for one in conditions} - set(card.tones))
         if card.tones and tones:
             yield f"the adapter was never trained on skin type {', '.join(map(str, tones))}"
+
+    def gates(self, modality: str) -> tuple[Gate, ...]:
+        """The gates of images of a modality; see :func:`~synthderm.generators.likeness.likeness_gates`.
+
+        Copies are looked for where the adapter brings an index of its training images, as those of ``synthderm train
+        lora`` do.
+        """
+        if modality not in self._gates:
+            copies = CopyIndex.beside(self.adapter.path) if self.adapter else None
+            self._gates[modality] = likeness_gates(modality, copies)
+        return self._gates[modality]
 
     def sample(self, seeds: Sequence[int], condition: Condition | Sequence[Condition]) -> Iterator[Sample]:
         """One sample for each seed, in order; see :class:`~synthderm.generators.Generator`.

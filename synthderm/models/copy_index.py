@@ -14,6 +14,9 @@ from .copies import read_facts, upper_threshold, write_facts
 
 _FORMAT = "synthderm copy index 1"
 _LEVELS = 127.0
+COPIES = "training_images.safetensors"
+"""Name of the index beside an adapter."""
+
 COPY_RATE = 0.01
 """Share of other real images that may be called copies."""
 
@@ -97,6 +100,12 @@ class CopyIndex:
             "projection": self.basis.projection.contiguous(),
         }
         return write_facts(path, _FORMAT, tensors, facts)
+
+    @classmethod
+    def beside(cls, weights: Path) -> CopyIndex | None:
+        """The index that lies beside the weights of an adapter; None if there is none."""
+        path = weights.parent / COPIES
+        return cls.load(path) if path.is_file() else None
 
     @classmethod
     def load(cls, path: str | Path) -> CopyIndex:

@@ -160,6 +160,18 @@ def test_shipped_thresholds_cover_every_class():
     assert all(0 < least < 1 for least in gate.least.values())
 
 
+def test_the_look_is_that_of_the_modality_or_what_the_adapter_saw(base, tmp_path):
+    flow = tiny_flow()
+    add_adapter(flow.velocity, rank=2)
+    seen = {}
+    for styles in (["isic2017"], ["isic2017", "ham10000"]):
+        folder = save_adapter(flow, tmp_path / str(len(styles)), licence="CC0-1.0", styles=styles).parent
+        sample = next(generator(base, adapter=folder).sample([1], Condition("nv", fst=2)))
+        seen[len(styles)] = sample.metadata["style"]
+    assert seen == {1: "isic2017", 2: "ham10000"}
+    assert next(generator(base).sample([1], Condition("nv", fst=2))).metadata["style"] == "ham10000"
+
+
 def test_precision_is_what_is_asked_for():
     assert precision("fp32") == "fp32"
     assert precision("bf16") == "bf16"

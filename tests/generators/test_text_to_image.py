@@ -3,13 +3,16 @@
 import pytest
 import tiny
 import torch
+from flows import skin_images
 from peft import LoraConfig
 
 from synthderm.core import Condition, InputError, SynthdermError, load_generator
 from synthderm.generators import Generator
+from synthderm.generators.likeness import ClassGate, CopyGate, LesionGate
 from synthderm.generators.text_inputs import fill_prompt
 from synthderm.models.adapters import save_adapter
 from synthderm.models.bases import find_base
+from synthderm.models.copy_index import COPIES, CopyIndex
 from synthderm.models.pipelines import SAFETY_NOTE, denoiser_of
 
 MEL = Condition("mel", 5)
@@ -182,6 +185,18 @@ def test_an_image_that_is_black_or_no_number_is_drawn_again_and_then_an_error(ba
     monkeypatch.setattr(generator, "_images", lambda seeds, _: [torch.zeros(3, 64, 64)] * len(seeds))
     with pytest.raises(SynthdermError, match=r"seed 1 is black or not a number after 4 draws in torch\.float32"):
         next(generator.sample([1], MEL))
+
+
+def test_its_gates_judge_class_size_and_copies(bases, adapter):
+    def kinds(modality, **options):
+        return [type(gate) for gate in load_generator("flux", base=bases["flux"], **QUICK, **options).gates(modality)]
+
+    assert kinds("dermoscopy") == [LesionGate, ClassGate]
+    assert kinds("clinical", adapter=str(adapter)) == [LesionGate]
+    images = skin_images(40).images
+    CopyIndex.fit([images[:20]], [images[20:]], 0.1).save(adapter / COPIES)
+    assert kinds("clinical", adapter=str(adapter)) == [LesionGate, CopyGate]
+    (adapter / COPIES).unlink()
 
 
 def test_out_of_memory_says_what_helps(bases, monkeypatch):

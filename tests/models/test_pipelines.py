@@ -60,8 +60,10 @@ def test_bfloat16_loads_as_bfloat16(bases):
 
 def test_auto_is_bfloat16_only_where_it_is_fast(monkeypatch):
     cpu = torch.device("cpu")
-    for amx, expected in ((True, torch.bfloat16), (False, torch.float32)):
+    cases = ((False, False, torch.float32), (True, False, torch.bfloat16), (False, True, torch.bfloat16))
+    for amx, avx512, expected in cases:
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx512=avx512: avx512)
         assert choose_dtype("auto", cpu) == expected
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     assert choose_dtype("auto", torch.device("cuda")) == torch.float16

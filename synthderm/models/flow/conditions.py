@@ -21,6 +21,12 @@ STYLES = ("simulated", "ham10000", "isic2017", "padufes20")
 STYLE_OF_MODALITY = {"dermoscopy": "ham10000", "clinical": "padufes20"}
 """The look of images for which none is named."""
 
+
+def style_of(dataset: str, modality: str) -> str:
+    """The style that an image is trained under: its data set's, else that of its modality."""
+    return dataset if dataset in STYLES else STYLE_OF_MODALITY[modality]
+
+
 UNKNOWN = -1
 _LAB_CENTRE, _LAB_SCALE = (55.0, 15.0, 12.0), (20.0, 10.0, 12.0)
 _FREQUENCIES = 8

@@ -19,9 +19,6 @@ from .pipeline import SkinFlowPipeline
 
 BASE = "flow"
 INDEX = "model_index.json"
-COPIES = "training_images.safetensors"
-"""Index of the training images of an adapter, beside its weights."""
-
 ADAPTER_PREFIX = "flow-"
 """The adapter "dermoscopy" lies in ``checkpoints/flow-dermoscopy``."""
 
@@ -82,8 +79,7 @@ def load_flow(
         info = load_adapter(pipeline, adapter_folder(name), adapter_name="adapter", weight=weight)
         pipeline.transformer.fuse_lora(adapter_names=["adapter"])
         pipeline.transformer.unload_lora()
-        index = info.path.parent / COPIES
-        copies = CopyIndex.load(index) if index.is_file() else None
+        copies = CopyIndex.beside(info.path)
     pipeline.to(device)
     return LoadedFlow(pipeline, str(base or BASE), weights_sha256(folder), info, name, copies)
 

@@ -19,9 +19,10 @@ from synthderm.core.tone import TONE_BANDS, ita_to_fst
 from synthderm.functional.color import ita_deg
 from synthderm.functional.tone_shift import apply_gains, tone_gains, turn_to_ita
 from synthderm.models.adapters import save_adapter
-from synthderm.models.copy_index import CopyIndex
+from synthderm.models.copy_index import COPIES, CopyIndex
 from synthderm.models.flow import CLASSES, STYLES, ConditionEncoder, SkinFlowPipeline
-from synthderm.models.flow.load import COPIES, load_flow
+from synthderm.models.flow.conditions import style_of
+from synthderm.models.flow.load import load_flow
 
 from ..lora.images import TrainingImages, open_images
 from ..lora.licence import strictest
@@ -189,7 +190,9 @@ def _real_images(
         "datasets": dict(Counter(record.dataset for record in train)),
         "licences": dict(Counter(record.licence for record in train)),
     }
-    return _read(found, train, size), _read(found, _wanted(found, recipe, held_out=True), size), facts
+    facts["styles"] = [name for name, _ in Counter(_styles(train, recipe)).most_common()]
+    held_out = _wanted(found, recipe, held_out=True)
+    return (*(_read(found, records, recipe, size) for records in (train, held_out)), facts)
 
 
 def _wanted(found: TrainingImages, recipe: AdapterRecipe, held_out: bool) -> list[Any]:
@@ -203,14 +206,17 @@ def _wanted(found: TrainingImages, recipe: AdapterRecipe, held_out: bool) -> lis
     ]
 
 
-def _read(found: TrainingImages, records: Sequence[Any], size: int) -> FlowImages:
+def _styles(records: Sequence[Any], recipe: AdapterRecipe) -> list[str]:
+    return [style_of(record.dataset, record.modality or recipe.modality) for record in records]
+
+
+def _read(found: TrainingImages, records: Sequence[Any], recipe: AdapterRecipe, size: int) -> FlowImages:
     masker, images, masks = Masker(found), [], []
     for record in records:
         images.append(found.pixels(record, size))
         masks.append(masker(record, images[-1]))
-    styles = [record.dataset if record.dataset in STYLES else "ham10000" for record in records]
     codes = [record.diagnosis for record in records]
-    return FlowImages.measured(torch.stack(images), torch.stack(masks), codes, styles)
+    return FlowImages.measured(torch.stack(images), torch.stack(masks), codes, _styles(records, recipe))
 
 
 def shift_tones(data: FlowImages, encoder: ConditionEncoder, seed: int, which: int) -> FlowImages:

@@ -167,7 +167,7 @@ def _limits(result: LoraResult) -> str:
         lines.append(
             f"{result.train_images} images are few: it may repeat them. `synthderm evaluate audit` looks for copies."
         )
-    if result.family == "compact" and result.held_out_images:
+    if result.held_out_images:
         lines.append(
             "`training_images.safetensors` holds blurred 24 px descriptors of the training images, by which `generate` "
             "rejects copies: their licence and their need of protection are those of the images."

@@ -15,7 +15,7 @@ from synthderm.core import DIAGNOSES
 from synthderm.data import Record, write_atomic
 from synthderm.models.adapters import CARD, save_adapter
 from synthderm.models.bases import UNKNOWN_LICENCE
-from synthderm.models.copy_index import CopyIndex
+from synthderm.models.copy_index import COPIES, CopyIndex
 from synthderm.provenance import environment
 
 from .adapter import adapter_place
@@ -179,8 +179,8 @@ def _save(session: Session, images: TrainingImages, result: LoraResult, diverged
         training=_without_folders(config),
         **target.adapter_facts(session.encoded.examples),
     )
-    if target.copies and images.held_out:
-        _index_copies(images, config.resolution, result.folder / target.copies)
+    if images.held_out:
+        _index_copies(images, config.resolution, result.folder / COPIES)
     card = adapter_card(
         result, config, base=base, licence=result.licence, attribution=attribution, network=type(target.model).__name__,
         versions=environment(), diverged=diverged,

@@ -25,7 +25,6 @@ class Target(ABC):
         family: "compact", "flux", "sd3" or "sd".
         defaults: of the configuration's fields that are None.
         needs_masks: :meth:`encode_images` takes lesion masks, too.
-        copies: name of an index of the training images that goes beside the adapter, so that copies can be rejected.
         pipeline: the live diffusers pipeline; its networks are the ones that are trained.
         config: the run's, filled with the defaults.
         dtype: of the frozen weights.
@@ -35,7 +34,6 @@ class Target(ABC):
     family: ClassVar[str]
     defaults: ClassVar[dict[str, Any]]
     needs_masks: ClassVar[bool] = False
-    copies: ClassVar[str | None] = None
 
     def __init__(self, pipeline: Any, config: LoraConfig) -> None:
         self.pipeline, self.config = pipeline, config

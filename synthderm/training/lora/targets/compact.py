@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,8 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from synthderm.core import InputError
 from synthderm.core.resources import shipped_folder
-from synthderm.models.flow.conditions import STYLE_OF_MODALITY, STYLES, UNKNOWN, FlowConditions
-from synthderm.models.flow.load import COPIES, load_flow, weights_sha256
+from synthderm.models.flow.conditions import UNKNOWN, FlowConditions, style_of
+from synthderm.models.flow.load import load_flow, weights_sha256
 from synthderm.models.flow.network import Velocity
 from synthderm.models.pipelines import quiet
 from synthderm.training.flow.adapter import TARGETS
@@ -43,11 +44,6 @@ def _folder(base: str | Path) -> Path:
     return shipped_folder("checkpoints") / SHIPPED if str(base) == "compact" else Path(base)
 
 
-def style_of(example: Example) -> str:
-    """The style that an example is trained under: its data set's, else that of its modality."""
-    return example.dataset if example.dataset in STYLES else STYLE_OF_MODALITY[example.modality]
-
-
 def _style(name: str, names: Sequence[str]) -> int:
     """Index of a style, or that of "unknown" where the flow lacks it."""
     return list(names).index(name) if name in names else UNKNOWN
@@ -58,7 +54,6 @@ class CompactTarget(Target):
 
     family = "compact"
     needs_masks = True
-    copies = COPIES
     defaults: ClassVar[dict[str, Any]] = {
         "target_modules": TARGETS,
         "steps": 500,
@@ -97,8 +92,9 @@ class CompactTarget(Target):
         return str(self.config.base), weights_sha256(_folder(self.config.base))
 
     def adapter_facts(self, examples: Sequence[Example]) -> dict[str, Any]:
-        """The styles that the images were trained under."""
-        return {"styles": sorted({style_of(example) for example in examples})}
+        """The styles that the images were trained under, the most frequent first."""
+        counts = Counter(style_of(example.dataset, example.modality) for example in examples)
+        return {"styles": [name for name, _ in counts.most_common()]}
 
     @property
     def model(self) -> nn.Module:
@@ -120,7 +116,11 @@ class CompactTarget(Target):
 
     def condition_text(self, example: Example | None) -> str:
         """All numbers of the condition."""
-        return "" if example is None else cache_key(example.diagnosis, style_of(example), *example.look)
+        return (
+            ""
+            if example is None
+            else cache_key(example.diagnosis, style_of(example.dataset, example.modality), *example.look)
+        )
 
     @torch.no_grad()
     def encode_conditions(self, examples: Sequence[Example | None]) -> list[Tensors]:
@@ -140,7 +140,7 @@ class CompactTarget(Target):
             percentiles = torch.where(raw.isnan(), torch.nan, encoder.percentiles(raw.nan_to_num()))
             found = FlowConditions(
                 torch.tensor([list(encoder.config.classes).index(example.diagnosis)]),
-                torch.tensor([_style(style_of(example), encoder.config.styles)]),
+                torch.tensor([_style(style_of(example.dataset, example.modality), encoder.config.styles)]),
                 torch.tensor([example.look[:3]]),
                 percentiles,
             )
