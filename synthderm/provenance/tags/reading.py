@@ -31,6 +31,7 @@ class FoundTags:
         tags: this library's record, from the first carrier that has it whole; None if there is none.
         software: the program that the file names; empty if none.
         problems: what could not be read or contradicts itself, one phrase each.
+        declared: whether an attribute other than the above says synthetic (DICOM: Synthetic Data, Conversion Type).
     """
 
     carriers: tuple[str, ...] = ()
@@ -38,11 +39,12 @@ class FoundTags:
     tags: Tags | None = None
     software: str = ""
     problems: tuple[str, ...] = ()
+    declared: bool = False
 
     @property
     def says_synthetic(self) -> bool:
         """Whether the metadata says that the image is synthetic, in whole or in part."""
-        return self.tags is not None or is_synthetic_source(self.digital_source_type)
+        return self.declared or self.tags is not None or is_synthetic_source(self.digital_source_type)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
