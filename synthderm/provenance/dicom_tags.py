@@ -19,7 +19,11 @@ PRIVATE_CREATOR = "SYNTHDERM"
 PRIVATE_GROUP = 0x0071
 RECORD_ELEMENT = 0x01
 
+DICOM_SUFFIXES = (".dcm", ".dicom")
+"""File names that are taken for DICOM, lower case."""
+
 _MAX_FILE = 512 << 20
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
 
 
 def is_dicom(start: bytes) -> bool:
@@ -40,20 +44,21 @@ def read_dicom(file: BinaryIO, max_pixels: int) -> tuple[OpenedImage, FoundTags]
     """
     try:
         import pydicom
-        from pydicom.errors import InvalidDicomError
     except ImportError:
         raise MissingExtraError("pydicom", "dicom") from None
     file.seek(0)
     data = file.read(_MAX_FILE + 1)
     if len(data) > _MAX_FILE:
         raise InputError(f"the DICOM file is larger than {_MAX_FILE >> 20} MiB")
+    if _DEFLATED in data[:1024]:  # pydicom would inflate it without a limit
+        raise InputError("the DICOM file is deflated; store it in another transfer syntax first")
     try:
         dataset = pydicom.dcmread(io.BytesIO(data))
         found = _found(dataset)
         return _image(dataset, max_pixels), found
     except InputError:
         raise
-    except (InvalidDicomError, Exception) as error:  # pydicom raises anything on a damaged file
+    except Exception as error:  # pydicom raises anything on a damaged file
         raise InputError(f"the DICOM file is damaged or cannot be decoded: {printable(str(error))}") from error
 
 

@@ -13,7 +13,7 @@ from synthderm.core import InputError, MissingExtraError
 from synthderm.core.images import MAX_PIXELS, OpenedImage, is_image_name, read_image
 
 from ..content_credentials import read_credentials
-from ..dicom_tags import is_dicom, read_dicom
+from ..dicom_tags import DICOM_SUFFIXES, is_dicom, read_dicom
 from ..tags import FoundTags, read_tags
 from ..tags.reading import printable
 from ..watermark import Detection, Key, Watermark
@@ -78,7 +78,8 @@ class Inspector:
     def _inspect(self, item: Item, file: BinaryIO) -> FileResult:
         name = PurePath(item.name).name
         start = file.read(132)
-        if not is_dicom(start) and not start.startswith(_STARTS) and not is_image_name(name):
+        claims = is_image_name(name) or name.lower().endswith(DICOM_SUFFIXES)
+        if not claims and not is_dicom(start) and not start.startswith(_STARTS):
             empty = "is empty (0 bytes)" if not start else "is not an image"
             return failure(item, empty, is_image=False)
         tags, credentials = FoundTags(), None
