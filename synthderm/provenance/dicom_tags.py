@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any, BinaryIO
 
 from PIL import Image
@@ -53,9 +54,10 @@ def read_dicom(file: BinaryIO, max_pixels: int) -> tuple[OpenedImage, FoundTags]
     if _DEFLATED in data[:1024]:  # pydicom would inflate it without a limit
         raise InputError("the DICOM file is deflated; store it in another transfer syntax first")
     try:
-        dataset = pydicom.dcmread(io.BytesIO(data))
-        found = _found(dataset)
-        return _image(dataset, max_pixels), found
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of values that do not fit: they are looked at here
+            dataset = pydicom.dcmread(io.BytesIO(data))
+            return _image(dataset, max_pixels), _found(dataset)
     except InputError:
         raise
     except Exception as error:  # pydicom raises anything on a damaged file

@@ -19,6 +19,7 @@ from PIL import Image
 from synthderm.core import InputError
 from synthderm.core.images import read_image
 from synthderm.provenance.check import Check, FileResult, check, json_pieces
+from synthderm.provenance.check import run as run_module
 from synthderm.provenance.check import sources as sources_module
 from synthderm.provenance.check.inspection import Inspector, Settings
 from synthderm.provenance.check.sources import Item, Listing
@@ -386,6 +387,31 @@ def test_the_real_mark_is_found_in_a_folder_and_a_shard(tmp_path):
     assert found.payload["run"] == found.tags.tags.run == 0x123456
     other = list(check([tmp_path], Key(bytes(32)), search="fast"))
     assert [result.verdict for result in other].count("synthetic") == 0
+
+
+def test_few_files_are_checked_here_and_many_elsewhere(tmp_path, monkeypatch):
+    elsewhere = []
+    monkeypatch.setattr(
+        run_module, "check_in_processes", lambda items, *_: elsewhere.append(len(list(items))) or iter(())
+    )
+    written(tmp_path / "a.tar", tar_of({f"{i}.png": encoded() for i in range(32)}))
+    assert len(list(run(tmp_path, workers=None))) == 32
+    monkeypatch.setattr(run_module, "_FEW_BYTES", 1000)
+    assert list(run(tmp_path, workers=None)) == []
+    written(tmp_path / "b.txt", b"")
+    monkeypatch.setattr(run_module, "_FEW_BYTES", 1 << 20)
+    assert list(run(tmp_path, workers=None)) == []
+    assert elsewhere == [32, 33]
+
+
+def test_a_check_can_be_ended_early(tmp_path):
+    for i in range(3):
+        written(tmp_path / f"{i}.png", encoded(MARKED))
+    done = run(tmp_path)
+    next(done)
+    done.close()
+    assert list(done) == []
+    assert done.summary.files == 1
 
 
 def test_bad_settings(tmp_path):

@@ -22,6 +22,8 @@ SEARCHES = ("full", "fast")
 FEW = 32
 """Up to so many files are checked in this process when ``workers`` is None: starting others takes longer."""
 
+_FEW_BYTES = 64 << 20
+
 
 class Check:
     """An iterator over the results, once; ``summary`` is complete at its end.
@@ -57,12 +59,32 @@ class Check:
 
 def _results(items: Iterator[Item], settings: Settings, workers: int | None) -> Iterator[FileResult]:
     if workers is None:
-        first = list(islice(items, FEW + 1))
+        first = _first(items)
+        few = len(first) <= FEW and sum(item.weight for item in first) <= _FEW_BYTES
         items = chain(first, items)
-        workers = 1 if len(first) <= FEW else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+        workers = 1 if few else _processors()
     if workers == 1:
-        return map(Inspector(settings).inspect, items)
-    return check_in_processes(items, settings, workers)
+        inspector = Inspector(settings)
+        for item in items:
+            yield inspector.inspect(item)
+    else:
+        yield from check_in_processes(items, settings, workers)
+
+
+def _first(items: Iterator[Item]) -> list[Item]:
+    """Up to one more than few files, and no more than 64 MiB of them at once."""
+    first: list[Item] = []
+    weight = 0
+    for item in islice(items, FEW + 1):
+        first.append(item)
+        weight += item.weight
+        if weight > _FEW_BYTES:
+            break
+    return first
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check(
