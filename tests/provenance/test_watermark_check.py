@@ -369,15 +369,15 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path, monkeypatch):
 
 def test_the_real_mark_is_found_in_a_folder_and_a_shard(tmp_path):
     rng = np.random.default_rng(1)
-    y, x = np.mgrid[:128, :128]
+    y, x = np.mgrid[:256, :256]
     smooth = 150 + 40 * np.sin(x / 9) * np.cos(y / 7)
-    picture = np.clip(smooth[..., None] + rng.normal(0, 6, (128, 128, 3)) + [20, -10, -30], 0, 255).astype(np.uint8)
+    picture = np.clip(smooth[..., None] + rng.normal(0, 6, (256, 256, 3)) + [20, -10, -30], 0, 255).astype(np.uint8)
     plain = Image.fromarray(picture)
     marked = Watermark(Key.public()).embed(plain, Payload(generator="simulator", run=0x123456))
     tags = Tags("simulator", "1", ALGORITHMIC, watermark=Key.public().id, run=0x123456)
     plain.save(tmp_path / "plain.png")
     buffer = io.BytesIO()
-    marked.save(buffer, format="JPEG", quality=90, **save_arguments(tags, "jpg"))
+    marked.save(buffer, format="JPEG", quality=95, **save_arguments(tags, "jpg"))
     written(tmp_path / "shard.tar", tar_of({"0.image.jpg": buffer.getvalue()}))
     done = check([tmp_path], Key.public(), search="fast")
     unmarked, found = done
