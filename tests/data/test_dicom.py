@@ -31,7 +31,7 @@ def finished(tmp_path_factory):
     make_folder(root, ROWS, masks=MASKS)
     last = root / "images" / "SYN_0123abcd_000002.png"
     rng = np.random.default_rng(3)
-    noise = Image.fromarray(rng.integers(90, 170, (64, 64, 3), np.uint8)).resize((256, 256))
+    noise = Image.fromarray(rng.integers(90, 170, (256, 256, 3), np.uint8))
     marked = Watermark(Key.public()).embed(noise, Payload(generator="simulator", run=77))
     marked.save(last, **save_arguments(TAGS, "png"))
     return root
