@@ -15,17 +15,21 @@ PART is one of:
 - ``copies``: nearest training images, by the copy detector of the audit.
 - ``speed``: 1,000 images with masks, gates and files through the command; cost per image against steps; a plain
   diffusers pipeline of as many parameters.
+- ``own``: ``synthderm train lora`` on 100 images of one class of PAD-UFES-20, as a user would with his own: time, and
+  distance to his images before and after, beginning with the base.
 - ``sheet``: real and generated images side by side, for the eye (CC0 and CC BY rows only).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -311,6 +315,46 @@ def plain_pipeline() -> dict[str, Any]:
     return {"parameters": parameters, "steps": 20, "ms_per_image": round(1000 * seconds, 1)}
 
 
+OWN_IMAGES = 100
+
+
+def own(args: argparse.Namespace) -> dict[str, Any]:
+    """100 training images and 50 held-out ones of basal cell carcinoma; samples against both, with intervals."""
+    pack = RealPack(args.real)
+    rows = [row for row in pack.select("padufes20", "train") if row.diagnosis == "bcc"]
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(folder) / "images" / "bcc"
+        images.mkdir(parents=True)
+        for i, row in enumerate(rows[: OWN_IMAGES * 10 // 9]):
+            Image.fromarray(pack.image(row).transpose(1, 2, 0)).save(images / f"{i:03}.png")
+        command = [
+            sys.executable,
+            "-m",
+            "synthderm",
+            "train",
+            "lora",
+            "--data",
+            str(images.parent),
+            "-o",
+            f"{folder}/o",
+        ]
+        start = time.monotonic()
+        base = args.base or "compact"
+        subprocess.run([*command, "--base", base, "--modality", "clinical", "--steps", str(args.steps)], check=True)
+        wall = time.monotonic() - start
+        facts = json.loads((Path(folder) / "o" / "adapter.json").read_text())
+    return {
+        "wall_s": round(wall, 1),
+        "steps": facts["steps"],
+        "images": sum(facts["counts"]["classes"].values()),
+        **{when: _short(facts["metrics"][when]) for when in ("before", "after")},
+    }
+
+
+def _short(figures: dict[str, Any]) -> dict[str, Any]:
+    return {name: figures[name] for name in ("held_out_loss", "kid", "kid_train") if name in figures}
+
+
 def sheet(args: argparse.Namespace) -> dict[str, Any]:
     """ISIC 2017 and PAD-UFES-20 rows beside generated images of the same classes."""
     pack = RealPack(args.real)
@@ -332,7 +376,7 @@ def flow_generator(args: argparse.Namespace, **options: Any) -> FlowGenerator:
     return FlowGenerator(128, **chosen)
 
 
-PARTS = {f.__name__: f for f in (distance, steps, solvers, fidelity, masks, copies, speed, sheet)}
+PARTS = {f.__name__: f for f in (distance, steps, solvers, fidelity, masks, copies, speed, own, sheet)}
 
 
 def main() -> None:
@@ -343,6 +387,7 @@ def main() -> None:
     parser.add_argument("--base", help="folder of a flow; the shipped one by default")
     parser.add_argument("--n", type=int, default=775, help="hold-out images")
     parser.add_argument("--per-cell", type=int, default=20, help="images of each class and tone (fidelity)")
+    parser.add_argument("--steps", type=int, default=300, help="updates (own)")
     parser.add_argument("--images", type=int, default=1000, help="images of the speed run")
     parser.add_argument("--extractor", default="derm")
     args = parser.parse_args()

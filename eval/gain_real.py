@@ -2,12 +2,15 @@
 
     python eval/gain_real.py --real train_128.zip --work runs/gain --workers 2
     python eval/gain_real.py --real train_128.zip --work runs/gain --workers 2 --segmentation
+    python eval/gain_real.py --real train_128.zip --work runs/gain --adapter dermoscopy-open --ratios 0.5,1,2,4
 
 The protocol is ``synthderm evaluate gain``: real training images are the pack's training split of HAM10000 (500 and
 2,500 of them; 100 and 400 for the segmenter), test images its validation split, whose lesions no arm has seen. The
 simulated images are balanced over the seven classes, look like HAM10000 (its colour casts, its tones by share in the
-training split), and know nothing else of it but the priors that the simulator ships. Each finished run is kept in
-``--work``; the same command goes on where it stopped.
+training split), and know nothing else of it but the priors that the simulator ships. With ``--adapter`` they are
+those of the flow, with its gates: the adapter "dermoscopy" has seen the whole training split of HAM10000, so that its
+images bring what more than the 500 or 2,500 real images show; "dermoscopy-open" has seen none of it, but ISIC 2017.
+Each finished run is kept in ``--work``; the same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ def settings(args: argparse.Namespace) -> GainConfig:
     )
 
 
-def simulate(train: ImageSet, per_class: int, folder: Path, workers: int) -> Path:
+def simulate(train: ImageSet, per_class: int, folder: Path, workers: int, adapter: str | None) -> Path:
     """The synthetic set: so many images of each class, with the tones of the real training images."""
     counts = Counter(fst for fst in train.fst if fst is not None)
     shares = {fst: n / counts.total() for fst, n in sorted(counts.items()) if n >= LEAST_SHARE * counts.total()}
@@ -57,7 +60,8 @@ def simulate(train: ImageSet, per_class: int, folder: Path, workers: int) -> Pat
     amounts = dict(zip(shares, np.diff(ends).tolist(), strict=True))
     cells = tuple(PlanCell(code, fst, n) for code in CLASSES for fst, n in amounts.items() if n)
     plan = write_plan(Plan(cells, "class", modality="dermoscopy"), folder.with_suffix(".yaml"), overwrite=True)
-    synthderm.generate(plan=plan, size=128, set=LOOK, output=folder, workers=workers, masks="lesion")
+    how = {"generator": "flow", "adapter": adapter} if adapter else {"set": LOOK}
+    synthderm.generate(plan=plan, size=128, output=folder, workers=workers, masks="lesion", **how)
     return folder
 
 
@@ -69,14 +73,15 @@ def main() -> None:
     parser.add_argument("--n-real", type=lambda text: tuple(map(int, text.split(","))), help="real images, 500,2500")
     parser.add_argument("--arms", help="kinds of arms with commas between them; all by default")
     parser.add_argument("--ratios", type=lambda text: tuple(map(float, text.split(","))), help="doses, 1 by default")
-    parser.add_argument("--per-class", type=int, default=300, help="simulated images of each class")
+    parser.add_argument("--adapter", help="of the flow: its images instead of the simulator's")
+    parser.add_argument("--per-class", type=int, default=300, help="synthetic images of each class")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--size", type=int, help="px that networks see; 64, for the segmenter 96")
     parser.add_argument("--precision", default="bf16")
     parser.add_argument("--resamples", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--name", help="of the result; gain_real or gain_real_segmentation by default")
+    parser.add_argument("--name", help="of the result; gain_real, gain_flow_ADAPTER, ..._segmentation by default")
     args = parser.parse_args()
     config = settings(args)
     masks = args.segmentation
@@ -86,9 +91,11 @@ def main() -> None:
         for split, name in (("train", "real-train"), ("val", "real-test"))
     ]
     args.work.mkdir(parents=True, exist_ok=True)
-    folder = simulate(sets[0], args.per_class, args.work / f"simulated_{args.per_class}", args.workers)
-    name = args.name or ("gain_real_segmentation" if args.segmentation else "gain_real")
-    synthetic = open_set(folder, size=config.size, name="simulated", need_masks=masks)
+    source = f"flow_{args.adapter}" if args.adapter else "simulated"
+    folder = simulate(sets[0], args.per_class, args.work / f"{source}_{args.per_class}", args.workers, args.adapter)
+    parts = ("gain", source if args.adapter else "real", "segmentation" if args.segmentation else "")
+    name = args.name or "_".join(part for part in parts if part)
+    synthetic = open_set(folder, size=config.size, name=source, need_masks=masks)
     result = gain(
         sets[0],
         synthetic,

@@ -13,8 +13,15 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"
 FRONT_PAGE = HERE.parent / "README.md"
-BEGIN, END = "<!-- figures: python eval/summary.py --write -->", "<!-- end of figures -->"
+BEGIN, END = "<!-- {}: python eval/summary.py --write -->", "<!-- end of {} -->"
 Row = tuple[str, str, str, str]
+
+GAINS = {
+    "gain_real": "simulated",
+    "gain_flow_dermoscopy": "flow (dermoscopy)",
+    "gain_flow_dermoscopy-open": "flow (dermoscopy-open)",
+}
+"""Results of ``eval/gain_real.py``, and what their synthetic images are."""
 
 
 def result(name: str) -> dict[str, Any] | None:
@@ -45,6 +52,9 @@ def rows() -> list[Row]:
         _audit_leakage,
         _coverage,
         _metric_speed,
+        _flow_distance,
+        _flow_fidelity,
+        _flow_rest,
     )
     return [row for make in makers for row in make()]
 
@@ -157,6 +167,56 @@ def _realism() -> list[Row]:
     ]
 
 
+def _flow_distance() -> list[Row]:
+    found: list[Row] = []
+    for part, target in (("distance", "flow: at most twice the floor"), ("steps", "8 steps: within 10 % of 40")):
+        record = result(f"flow_{part}")
+        for name, value in record["figures"].items() if record else ():
+            figure = f"{value['frechet']:.2f} / {value['kid']:.4f} (n = {value['n']})"
+            figure += f", {value['ms_per_image']:.0f} ms per image and core" if "ms_per_image" in value else ""
+            what = f"Frechet distance / KID to HAM10000 hold-out images, no gate: {name}"
+            found.append((what, figure, target, f"flow_{part}"))
+    return found
+
+
+def _flow_fidelity() -> list[Row]:
+    record = result("flow_fidelity")
+    if not record:
+        return []
+    figures = record["figures"]
+    shares = [(name, value["balanced"]) for name, value in figures.items() if name.startswith("recognised")]
+    found: list[Row] = [
+        (f"class {name}, mean of the classes", f"{value:.3f}", "flow: 0.9 of the real images", "flow_fidelity")
+        for name, value in shares
+    ]
+    n, inside, accepted = figures["n"], figures["inside the band, before gates"], figures["accepted by all gates"]
+    return [
+        *found,
+        ("flow, seven classes x six types: tone inside its band, before gates", f"{inside:.1%} of {n}", "none set",
+         "flow_fidelity"),
+        ("flow, the same: accepted by all gates at the first draw", f"{accepted:.1%} of {n}", "≥ 70 %",
+         "flow_fidelity"),
+    ]  # fmt: skip
+
+
+def _flow_rest() -> list[Row]:
+    masks, copies, speed = result("flow_masks"), result("flow_copies"), result("flow_speed")
+    found: list[Row] = []
+    for name, value in masks["figures"].items() if masks else ():
+        figure = f"{value['mean']:.3f} (median {value['median']:.3f}, n = {value['n']})"
+        found.append((f"mean Dice, {name}", figure, "none set", "flow_masks"))
+    for name, value in copies["figures"].items() if copies else ():
+        if isinstance(value, dict):
+            figure = f"{value['share above the 1 % threshold']:.1%} of {value['n']}"
+            found.append((f"above the 1 % threshold of the copy detector: {name}", figure, "≤ 1 %", "flow_copies"))
+    for name, value in speed["figures"].items() if speed else ():
+        if "wall_s" in value:
+            figure = f"{value['wall_s']} s"
+            what = f"{value['images']} images of 128 px with masks and files, two processes: {name}"
+            found.append((what, figure, "< 90 s" if name == "flow" else "none set", "flow_speed"))
+    return found
+
+
 def _segmentation() -> list[Row]:
     segmentation = result("segmentation")
     if not segmentation:
@@ -195,30 +255,42 @@ def _interval(figure: dict[str, Any], sign: str = "") -> str:
 
 
 def _gain() -> list[Row]:
-    gain = result("gain_real")
     return [
         (
-            f"{arm['n_real']} real images, {arm['arm']}, {arm['n_seeds']} seeds: balanced accuracy; macro AUROC",
+            f"{arm['n_real']} real images, {_arm(arm['arm'], source)}, {arm['n_seeds']} seeds: balanced accuracy; "
+            "macro AUROC",
             "; ".join(_interval(arm["scores"][score]) for score in ("balanced_accuracy", "macro_auroc")),
             "none set",
-            "gain_real",
+            name,
         )
-        for arm in (gain["figures"]["arms"] if gain else [])
+        for name, source in GAINS.items()
+        for arm in _gain_figures(name, "arms")
     ]
 
 
 def _gain_differences() -> list[Row]:
-    gain = result("gain_real")
     return [
         (
-            f"{row['n_real']} real images: {row['arm']} less {row['against']}, {row['score'].replace('_', ' ')}",
+            f"{row['n_real']} real images: {_arm(row['arm'], source)} less {row['against']}, "
+            f"{row['score'].replace('_', ' ')}",
             f"{_interval(row['difference'], '+')}: {row['verdict']}",
             "an interval above 0",
-            "gain_real",
+            name,
         )
-        for row in (gain["figures"]["differences"] if gain else [])
+        for name, source in GAINS.items()
+        for row in _gain_figures(name, "differences")
         if row["fst"] is None and row["score"] in ("balanced_accuracy", "macro_auroc") and "synthetic" in row["arm"]
     ]
+
+
+def _gain_figures(name: str, part: str) -> list[dict[str, Any]]:
+    record = result(name)
+    return record["figures"][part] if record else []
+
+
+def _arm(name: str, source: str) -> str:
+    """The name of an arm with the source of its synthetic images."""
+    return name.replace("synthetic", source)
 
 
 def _agreement() -> list[Row]:
@@ -357,36 +429,48 @@ def table() -> str:
 
 
 def gain_table() -> str:
-    """What simulated images do for a classifier, in Markdown; nothing if it has not been measured."""
-    gain = result("gain_real")
-    if not gain:
-        return ""
-    against = {
-        (row["n_real"], row["arm"]): row
-        for row in gain["figures"]["differences"]
-        if row["fst"] is None and row["score"] == "balanced_accuracy" and row["against"].startswith("real+replay@")
-    }
+    """What synthetic images do for a classifier, in Markdown; arms without any stand once."""
     lines = [
         "| real images | arm | balanced accuracy | macro AUROC | balanced accuracy less replay's |",
         "|---|---|---|---|---|",
     ]
-    for arm in gain["figures"]["arms"]:
-        row = against.get((arm["n_real"], arm["arm"]))
-        told = f"{_interval(row['difference'], '+')}: {row['verdict']}" if row else ""
-        scores = [_interval(arm["scores"][score]) for score in ("balanced_accuracy", "macro_auroc")]
-        lines.append(f"| {arm['n_real']} | {arm['arm']} | {' | '.join(scores)} | {told} |")
+    for name, source in GAINS.items():
+        against = {
+            (row["n_real"], row["arm"]): row
+            for row in _gain_figures(name, "differences")
+            if row["fst"] is None and row["score"] == "balanced_accuracy" and row["against"].startswith("real+replay@")
+        }
+        for arm in _gain_figures(name, "arms"):
+            row = against.get((arm["n_real"], arm["arm"]))
+            told = f"{_interval(row['difference'], '+')}: {row['verdict']}" if row else ""
+            scores = [_interval(arm["scores"][score]) for score in ("balanced_accuracy", "macro_auroc")]
+            lines.append(f"| {arm['n_real']} | {_arm(arm['arm'], source)} | {' | '.join(scores)} | {told} |")
+    return "\n".join(dict.fromkeys(lines)) + "\n"
+
+
+def flow_table() -> str:
+    """How near the images of the flow come to real ones, in Markdown."""
+    record = result("flow_distance")
+    keys = ("frechet", "kid", "precision", "recall", "coverage")
+    lines = ["| images | Frechet distance | KID | precision | recall | coverage |", "|---|---|---|---|---|---|"]
+    for name, value in record["figures"].items() if record else ():
+        lines.append(f"| {name} | {' | '.join(f'{value[key]:.3g}' for key in keys)} |")
     return "\n".join(lines) + "\n"
 
 
-def _between(text: str, content: str) -> str:
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n{content}{END}{rest.split(END)[1]}"
+def _between(text: str, name: str, content: str) -> str:
+    begin, end = BEGIN.format(name), END.format(name)
+    before, rest = text.split(begin)
+    return f"{before}{begin}\n\n{content}\n{end}{rest.split(end)[1]}"
 
 
 def documents() -> dict[Path, str]:
     """``eval/README.md`` and ``README.md`` with the present tables."""
-    tables = {README: table(), FRONT_PAGE: "\n" + gain_table() + "\n"}
-    return {path: _between(path.read_text(), content) for path, content in tables.items()}
+    front = _between(FRONT_PAGE.read_text(), "gain", gain_table())
+    return {
+        README: _between(README.read_text(), "figures", table()),
+        FRONT_PAGE: _between(front, "flow", flow_table()),
+    }
 
 
 def main() -> None:
@@ -397,7 +481,7 @@ def main() -> None:
         for path, text in documents().items():
             path.write_text(text)
     else:
-        print(table(), gain_table(), sep="\n")
+        print(table(), gain_table(), flow_table(), sep="\n")
 
 
 if __name__ == "__main__":

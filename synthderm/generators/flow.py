@@ -70,7 +70,7 @@ class FlowGenerator:
     """
 
     name = "flow"
-    version = "0"
+    version = "1"
     default_size = 128
     attributes: tuple[str, ...] = ()
     parameters: Mapping[str, ParameterSpec] = PARAMETERS
@@ -86,7 +86,7 @@ class FlowGenerator:
         adapter_weight: float = 1.0,
         style: str | None = None,
         num_inference_steps: int = 8,
-        guidance_scale: float = 1.5,
+        guidance_scale: float = 2.0,
         device: str = "cpu",
         dtype: str = "auto",
     ) -> None:

@@ -80,7 +80,7 @@ class SkinFlowPipeline(DiffusionPipeline):
         conditions: FlowConditions,
         seeds: Sequence[int],
         num_inference_steps: int = 8,
-        guidance_scale: float = 1.5,
+        guidance_scale: float = 2.0,
         precision: str = "fp32",
         solver_order: int = 2,
     ) -> SkinFlowOutput:
