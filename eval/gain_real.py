@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("--precision", default="bf16")
     parser.add_argument("--resamples", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--reuse", type=Path, help="output of an earlier run: the arms without synthetic images")
     parser.add_argument("--name", help="of the result; gain_real, gain_flow_ADAPTER, ..._segmentation by default")
     args = parser.parse_args()
     config = settings(args)
@@ -103,6 +104,7 @@ def main() -> None:
         args.work / name,
         config,
         workers=args.workers,
+        reuse=args.reuse,
         log=lambda line: print(line, file=sys.stderr, flush=True),
     )
     show(result)

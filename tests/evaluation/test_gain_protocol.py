@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from gain_sets import make_sets
+from PIL import Image
 
 from synthderm.core import InputError, SynthdermError
 from synthderm.evaluation.gain import GainConfig, gain
@@ -127,6 +128,36 @@ def test_more_seeds_and_ratios_may_be_asked_for_later(sets, tmp_path):
     assert [e["images"] for e in more["figures"]["runs"] if e["seed"] < 2 and e["ratio"] != 0.5] == [
         e["images"] for e in first["figures"]["runs"]
     ]
+
+
+def test_runs_without_synthetic_images_are_taken_over_from_another_experiment(
+    reference, sets, tmp_path, tmp_path_factory
+):
+    first, whole = reference
+    others = make_sets(tmp_path_factory.mktemp("others"), masks=True)[1]
+    changed = sorted(others.rglob("*.png"))[0]
+    Image.new("RGB", (16, 16), (90, 60, 40)).save(changed)
+    lines = []
+    again = gain(
+        sets[0], others, sets[0], tmp_path, GainConfig(**OPTIONS), train_split="train", test_split="val",
+        reuse=first, log=lines.append,
+    )  # fmt: skip
+    assert lines[0] == f"4 runs are taken over from {first}"
+    assert len(lines) == 3
+    pairs = [
+        (r["seconds"], s["seconds"]) for r, s in zip(again["figures"]["runs"], whole["figures"]["runs"], strict=True)
+    ]
+    assert sum(a == b for a, b in pairs) >= 4
+    with pytest.raises(InputError, match=r"of another experiment \(steps: 8 there, 9 asked for\)"):
+        gain(
+            sets[0], others, sets[0], tmp_path / "b", GainConfig(**{**OPTIONS, "steps": 9}), train_split="train",
+            test_split="val", reuse=first,
+        )  # fmt: skip
+    with pytest.raises(InputError, match="expected the output of an earlier gain"):
+        gain(
+            sets[0], others, sets[0], tmp_path / "c", GainConfig(**OPTIONS), train_split="train", test_split="val",
+            reuse=tmp_path / "nowhere",
+        )  # fmt: skip
 
 
 def test_another_configuration_in_the_folder_is_refused(reference, sets, tmp_path):

@@ -51,6 +51,13 @@ def gain(
     workers: Annotated[int, typer.Option(help="Processes, one thread each; 0 is none but this one.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Allow fewer than five seeds.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove the runs of another experiment.")] = False,
+    reuse: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Output of an earlier gain on the same real sets: take over its runs without synthetic images.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure what synthetic images do for a classifier that is scored on real ones.
@@ -99,6 +106,7 @@ def gain(
             test_split=test_split,
             workers=workers,
             overwrite=overwrite,
+            reuse=reuse,
             progress=progress,
             log=None if sys.stderr.isatty() else _log,
         )

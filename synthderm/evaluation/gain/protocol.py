@@ -36,6 +36,7 @@ def gain(
     test_split: str | None = None,
     workers: int = 0,
     overwrite: bool = False,
+    reuse: str | Path | None = None,
     progress: Progress | None = None,
     log: Log | None = None,
     **options: Any,
@@ -55,6 +56,8 @@ def gain(
         test_split: split of ``real_test`` that is used.
         workers: processes that train, one thread each; 0 trains here. It changes no figure.
         overwrite: remove the runs of another experiment from the folder.
+        reuse: output of an earlier gain on the same real sets, with other synthetic images: its finished runs of arms
+            that draw no synthetic image are taken over.
         progress: called as runs end.
         log: called with one line for each run that ends.
         **options: fields of :class:`GainConfig`.
@@ -72,7 +75,9 @@ def gain(
         raise InputError(f"expected either a config or options, got both ({', '.join(options)}); give one of the two")
     config = config or GainConfig(**options)
     experiment = prepare(config, real_train, synthetic, real_test, train_split, test_split)
-    return carry_out(experiment, Path(output), workers=workers, overwrite=overwrite, progress=progress, log=log)
+    return carry_out(
+        experiment, Path(output), workers=workers, overwrite=overwrite, reuse=reuse, progress=progress, log=log
+    )
 
 
 def carry_out(
@@ -81,6 +86,7 @@ def carry_out(
     *,
     workers: int = 0,
     overwrite: bool = False,
+    reuse: str | Path | None = None,
     progress: Progress | None = None,
     log: Log | None = None,
 ) -> dict[str, Any]:
@@ -101,6 +107,10 @@ def carry_out(
         shutil.rmtree(root / HIDDEN / MATERIAL, ignore_errors=True)  # of a process that was killed
         folder = RunFolder(root)
         folder.claim(experiment.identity(), overwrite)
+        if reuse is not None:
+            taken = folder.take_over(Path(reuse), experiment.identity(), experiment.runs)
+            if log:
+                log(f"{taken} runs are taken over from {reuse}")
         folder.keep_test(experiment.test.labels, experiment.test.groups, experiment.test.fst, experiment.test.classes)
         finished = finish_runs(experiment, folder, workers, progress, log)
         _write(experiment, root, finished)

@@ -139,6 +139,34 @@ class RunFolder:
             self._clear()
         write_atomic(path, (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode(), root=self.root)
 
+    def take_over(self, other: Path, identity: dict[str, Any], runs: Sequence[Run]) -> int:
+        """Copy finished runs that draw no synthetic image from the folder of another experiment on the same real sets.
+
+        Args:
+            other: that experiment's folder.
+            identity: of this experiment.
+            runs: of this experiment.
+
+        Returns:
+            How many were copied; those that are here already are left as they are.
+
+        Raises:
+            InputError: if ``other`` holds no experiment, or one of other options or other real sets.
+        """
+        path = RunFolder(other).folder / _IDENTITY
+        if not path.is_file():
+            raise InputError(f"expected the output of an earlier gain in {other}, but there is no {path}")
+        found, wanted = (_without_synthetic(each) for each in (json.loads(path.read_text(encoding="utf-8")), identity))
+        if found != wanted:
+            raise InputError(
+                f"the runs in {other} are of another experiment ({_difference(found, wanted)}); leave --reuse out"
+            )
+        theirs = {run.name: RunFolder(other).load(run) for run in runs if not run.arm.uses_synthetic}
+        taken = [run for run in runs if theirs.get(run.name) is not None and self.load(run) is None]
+        for run in taken:
+            self.save(run, theirs[run.name])
+        return len(taken)
+
     def keep_test(
         self, labels: np.ndarray, groups: Sequence[str], fst: Sequence[int | None], classes: Sequence[str]
     ) -> None:
@@ -173,6 +201,11 @@ class RunFolder:
             return None
         with np.load(path.with_suffix(".npz")) as file:
             return Finished(file["preds"], record)
+
+
+def _without_synthetic(identity: dict[str, Any]) -> dict[str, Any]:
+    sets = {name: digest for name, digest in identity["sets"].items() if name != "synthetic"}
+    return {**identity, "sets": sets}
 
 
 def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
