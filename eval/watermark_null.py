@@ -6,7 +6,7 @@ Three parts. 1. Many random keys and many unmarked images, the direct presence r
 correction) of every pair: rates at nominal 1e-2 to 1e-6 with exact (Clopper-Pearson) intervals for each kind of image,
 and how single keys scatter about them. The kinds are real skin images, the same in grey and through JPEG, homogeneous
 skin, black frames, flat colours, and screenshots with text and windows. 2. The whole verdict of ``detect`` with the
-direct reading including the payload, and with the full search, on fewer pairs. 3. The published key on every real image.
+direct reading and payload, and with the full search, on fewer pairs. 3. The published key on all real images.
 
 Pairs share keys and images, so an interval for independent trials is too narrow where alarms come together; the rates
 per key are given for that reason.
@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from common import write_result

@@ -13,7 +13,7 @@ import numpy as np
 from synthderm.core import InputError
 
 ENVIRONMENT_VARIABLE = "SYNTHDERM_WATERMARK_KEY"
-PUBLIC_CANDIDATE = 0
+PUBLIC_CANDIDATE = 102
 """Which of the numbered candidates is the published key: see :meth:`Key.public`."""
 
 _BYTES = 32
