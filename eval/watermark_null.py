@@ -31,7 +31,7 @@ from scipy.stats import beta
 from synthderm.provenance.watermark import Key, Watermark
 from synthderm.provenance.watermark.keys import PUBLIC_CANDIDATE
 from synthderm.provenance.watermark.pattern import Pattern
-from synthderm.provenance.watermark.statistic import presence_features, presence_log10_p
+from synthderm.provenance.watermark.statistic import READINGS, log10_tail, presence_features, reading_parts
 from synthderm.provenance.watermark.view import normalised, whitened
 
 LEVELS = (2, 3, 4, 5, 6)  # -log10 of the nominal rates
@@ -121,13 +121,18 @@ def features_of(images: list[Image.Image]) -> np.ndarray:
 
 
 def log10_ps(features: np.ndarray, keys: list[Key]) -> np.ndarray:
-    """(keys, images) of the direct presence reading."""
-    return np.stack([_of_key(features, key) for key in keys])
+    """(keys, images) of the direct presence reading: ``presence_log10_p`` of every pair, by matrix products."""
+    directions = np.stack([Pattern(key).presence for key in keys])
+    best = np.zeros((len(keys), len(features)))
+    for feature, direction in zip(reading_parts(features), reading_parts(directions), strict=True):
+        cosines = _unit(direction) @ _unit(feature).T
+        tails = np.array([log10_tail(c, feature.shape[-1]) for c in cosines.ravel()])
+        best = np.minimum(best, tails.reshape(cosines.shape))
+    return np.minimum(0, best + np.log10(len(READINGS)))
 
 
-def _of_key(features: np.ndarray, key: Key) -> np.ndarray:
-    pattern = Pattern(key)
-    return np.array([presence_log10_p(one, pattern) for one in features])
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def binomial_interval(k: int, n: int, level: float = 0.95) -> tuple[float, float]:

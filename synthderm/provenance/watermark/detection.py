@@ -27,7 +27,7 @@ MIN_CONFIDENCE = 0.99
 """A payload that is less sure than this is not reported: a wrong run is worse than none."""
 
 MIN_TEXTURED_SHARE = 0.05
-"""Share of the frame that must differ from its surroundings by a grey step for the image to be able to hold a mark."""
+"""Share of the frame that must differ from its surroundings by a grey step for a missing mark to mean anything."""
 
 _SMALLEST_P = 1e-300
 _WEIGHTS = {"direct": 0.5, "crop": 0.25, "turn": 0.25}  # of the full search; they sum to 1
@@ -39,8 +39,9 @@ class Detection:
 
     Attributes:
         verdict: "synthetic" if ``p_value`` is at most the false-positive rate. "undecided" if not, and either the image
-            cannot hold a mark (its shorter side is below 32 px, or less than 5 % of its luma differs from its
-            surroundings by one grey step: black, flat, blank), or ``p_value`` is at most 1e-3. Else "not_found".
+            cannot show a mark (its shorter side is below 32 px, or less than 5 % of its luma differs from its
+            surroundings by one grey step: black, flat, blank; such an image is read, but not searched), or ``p_value``
+            is at most 1e-3. Else "not_found"; with the fast search this says nothing of crops and small turns.
         p_value: for any image, an upper bound of the probability that a key drawn at random makes it look at least as
             marked, corrected for the readings and for every window that the search may try. In (0, 1].
         payload: what the mark says; None where no mark was found or the payload is not sure.
@@ -79,13 +80,12 @@ def read_image(image: Image.Image, key: Key, fpr: float, search: Search) -> Dete
     if min(image.size) < MIN_SIDE:
         return _nothing(key)
     views, pattern = Views(image), Pattern.of(key)
-    if _is_blank(views):
-        return _nothing(key)
+    is_blank = _is_blank(views)
     share = math.log10(_WEIGHTS["direct"]) if search == "full" else 0.0
     best = _direct(views, pattern, share)
-    if search == "full" and best.log10_p > math.log10(fpr):
+    if search == "full" and best.log10_p > math.log10(fpr) and not is_blank:
         best = min(best, *_searched(views, pattern, fpr), key=lambda reading: reading.log10_p)
-    return _detection(best, key, fpr)
+    return _detection(best, key, fpr, is_blank)
 
 
 def _is_blank(views: Views) -> bool:
@@ -105,21 +105,23 @@ def _direct(views: Views, pattern: Pattern, log10_share: float) -> _Reading:
 
 def _searched(views: Views, pattern: Pattern, fpr: float) -> list[_Reading]:
     readings = []
-    for family, search in (("turn", search_turns), ("crop", search_crops)):
-        found = search(views, pattern)
+    for family in ("turn", "crop"):
+        enough = math.log10(fpr * _WEIGHTS[family])
+        found = search_turns(views, pattern) if family == "turn" else search_crops(views, pattern, enough)
         features = presence_features(found.frame, found.window)
         message = read_message(found.frame, features, pattern, found.window)
         log10_p = min(0.0, found.log10_p - math.log10(_WEIGHTS[family]))
         readings.append(_Reading(log10_p, message, found.window))
-        if log10_p <= math.log10(fpr):
+        if found.log10_p <= enough:
             break
     return readings
 
 
-def _detection(reading: _Reading, key: Key, fpr: float) -> Detection:
-    p_value = max(10**reading.log10_p, _SMALLEST_P)
-    verdict: Verdict = "synthetic" if p_value <= fpr else "undecided" if p_value <= SUSPICIOUS else "not_found"
-    message = reading.message
+def _detection(reading: _Reading, key: Key, fpr: float, is_blank: bool) -> Detection:
+    p_value, message = max(10**reading.log10_p, _SMALLEST_P), reading.message
+    verdict: Verdict = "undecided" if is_blank or p_value <= SUSPICIOUS else "not_found"
+    if p_value <= fpr:
+        verdict = "synthetic"
     is_sure = verdict == "synthetic" and message.confidence >= MIN_CONFIDENCE
     return Detection(
         verdict,
@@ -134,5 +136,5 @@ def _detection(reading: _Reading, key: Key, fpr: float) -> Detection:
 
 
 def _nothing(key: Key) -> Detection:
-    """For an image that cannot hold a mark."""
+    """For an image that is too small to be read."""
     return Detection("undecided", 1.0, None, 1.0, 0.0, "direct", FULL, key.id)

@@ -44,7 +44,7 @@ def strength_mask(image: np.ndarray) -> np.ndarray:
     return np.asarray(steps, np.float32) / _MASK_UNIT
 
 
-def unit_mark(image: np.ndarray, key: Key, symbols: tuple[int, ...]) -> np.ndarray:
+def unit_mark(image: np.ndarray, key: Key, symbols: tuple[int, ...] | None) -> np.ndarray:
     """(H, W, 3) float32: the mark for this image before its gain, root mean square about 1."""
     height, width = image.shape[:2]
     pattern = pattern_image(key, height, width, symbols).transpose(1, 2, 0)

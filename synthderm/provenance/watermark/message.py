@@ -20,7 +20,7 @@ class Message:
     """The most likely word.
 
     Attributes:
-        payload: what it says.
+        symbols: the word.
         orientation: index into :data:`~.coordinates.ORIENTATIONS` in which it was read.
         log10_p: log10 of the p-value of "no payload of this key is in the image": for a random key, the probability
             that one of the 2**36 words scores as high in one of the eight orientations is below 10**log10_p.
@@ -28,10 +28,15 @@ class Message:
             softmax of the scores). A model, not a bound.
     """
 
-    payload: Payload
+    symbols: tuple[int, ...]
     orientation: int
     log10_p: float
     confidence: float
+
+    @property
+    def payload(self) -> Payload:
+        """What the word says."""
+        return Payload.from_symbols(self.symbols)
 
 
 def payload_features(frame: np.ndarray, window: Window = FULL) -> np.ndarray:
@@ -76,7 +81,7 @@ def read_message(frame: np.ndarray, presence: np.ndarray, pattern: Pattern, wind
     t = cosine(turned[best], pattern.code_word(symbols).ravel())
     words = SYMBOLS * math.log10(SYMBOL_VALUES) + math.log10(len(ORIENTATIONS))
     log10_p = min(0.0, log10_tail(t, turned.shape[1]) + words)
-    return Message(Payload.from_symbols(symbols), best, log10_p, _confidence(scores[best], turned[best], t))
+    return Message(symbols, best, log10_p, _confidence(scores[best], turned[best], t))
 
 
 def _scores(turned: np.ndarray, pattern: Pattern) -> np.ndarray:

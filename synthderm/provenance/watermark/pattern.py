@@ -46,18 +46,22 @@ class Pattern:
         rolled = [np.roll(sequence, symbol) for sequence, symbol in zip(self.sequences, symbols, strict=True)]
         return np.sum(rolled, axis=0)[: 3 * len(PAYLOAD)].reshape(3, -1) / np.sqrt(SYMBOLS)
 
-    def coefficients(self, symbols: tuple[int, ...]) -> np.ndarray:
-        """(3, HIGHEST + 1, HIGHEST + 1) coefficients of the waves in Y, Cb, Cr; energies as the shares say."""
+    def coefficients(self, symbols: tuple[int, ...] | None) -> np.ndarray:
+        """(3, HIGHEST + 1, HIGHEST + 1) coefficients of the waves in Y, Cb, Cr; energies as the shares say.
+
+        Without symbols, of the presence alone.
+        """
         square = np.zeros((3, HIGHEST + 1, HIGHEST + 1))
         half = np.where(PRESENCE.k == PRESENCE.l, 0.5, np.sqrt(0.5))
         presence = half * self.presence * np.sqrt(PRESENCE_SHARE / len(PRESENCE))
         square[:, PRESENCE.k, PRESENCE.l] = presence
         square += square.transpose(0, 2, 1)
-        square[:, PAYLOAD.k, PAYLOAD.l] = self.code_word(symbols) * np.sqrt((1 - PRESENCE_SHARE) / len(PAYLOAD))
+        if symbols is not None:
+            square[:, PAYLOAD.k, PAYLOAD.l] = self.code_word(symbols) * np.sqrt((1 - PRESENCE_SHARE) / len(PAYLOAD))
         square[0] *= AMPLITUDE
         return square
 
-    def image(self, height: int, width: int, symbols: tuple[int, ...]) -> np.ndarray:
+    def image(self, height: int, width: int, symbols: tuple[int, ...] | None) -> np.ndarray:
         """The pattern in sRGB steps, scaled to a root mean square of about 1.
 
         Rounded to 2**-10: sums of floating-point products may differ in the last digit between machines and numbers
@@ -78,6 +82,6 @@ def _pattern(key: Key) -> Pattern:
 
 
 @lru_cache(maxsize=8)
-def pattern_image(key: Key, height: int, width: int, symbols: tuple[int, ...]) -> np.ndarray:
+def pattern_image(key: Key, height: int, width: int, symbols: tuple[int, ...] | None) -> np.ndarray:
     """:meth:`Pattern.image` of a key, kept for the next image of the same size and payload."""
     return Pattern.of(key).image(height, width, symbols)

@@ -14,14 +14,16 @@ from .statistic import cosine, presence_features, presence_log10_p
 from .view import normalised, whitened
 
 _PRESENT = -4.0  # log10 p of the direct reading below which a mark is taken out
+_SURE = 0.99  # confidence of the payload from which it is taken out too
 _ROUNDS = 6
 
 
 def removed(image: np.ndarray, key: Key) -> np.ndarray:
     """The image without the mark that a direct reading finds, or the image itself.
 
-    The payload is read, so the mark's shape is known; its gain is the one whose subtraction makes the luma cosine of
-    the presence reading zero, found by the secant rule (the cosine is nearly linear in the gain).
+    The payload is read, so the mark's shape is known; where it is not sure, the presence alone is taken out. The gain
+    is the one whose subtraction makes the luma cosine of the presence reading zero, found by the secant rule (the
+    cosine is nearly linear in the gain).
 
     Args:
         image: (H, W, 3) uint8.
@@ -34,9 +36,10 @@ def removed(image: np.ndarray, key: Key) -> np.ndarray:
     frame = whitened(normalised(Image.fromarray(image)))
     features = presence_features(frame)
     message = read_message(frame, features, pattern)
-    if min(presence_log10_p(features, pattern), message.log10_p) > _PRESENT or message.orientation:
+    is_sure = message.confidence >= _SURE
+    if min(presence_log10_p(features, pattern), message.log10_p) > _PRESENT or (is_sure and message.orientation):
         return image
-    mark = unit_mark(image, key, message.payload.to_symbols())
+    mark = unit_mark(image, key, message.symbols if is_sure else None)
     return added(image, mark, -_gain(image, mark, pattern, cosine(features[0], pattern.presence[0])))
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from PIL import Image
@@ -28,13 +28,13 @@ from PIL import Image
 from .coordinates import HIGHEST, LOWEST, PRESENCE, SIDE
 from .pattern import Pattern
 from .statistic import Window, presence_features, presence_log10_p
-from .view import normalised, whitened
+from .view import normalised, reduced, turned, whitened
 
 SIZE_STEP, SHIFT_STEP, ANGLE_STEP = 1 / 160, 1 / 320, 0.25
 SMALLEST, MAX_ANGLE = 0.24, 12.0
 TURN_SIZE, TURN_SHIFT = (0.9, 1.2), (-0.1, 0.05)  # ranges of the turned family
 _TIERS = (1.0, 0.8, 0.63, 0.5, 0.4, 0.31)  # extents for which a whitened frame is made
-_COARSE_SIZE, _COARSE_ANGLE = 3, 4  # coarse steps, in steps of the lattice
+_COARSE_SIZES, _COARSE_ANGLE = (6, 3), 4  # coarse steps, in steps of the lattice; sizes first coarser, then finer
 _ASPECT = 1.8  # largest ratio of height to width, as shares of the original's
 _CANDIDATES, _REFINED = 16, 6
 _ENOUGH = -30.0  # log10 p at which the search stops
@@ -58,10 +58,15 @@ class Views:
         self._planes: dict[float, np.ndarray] = {}
         self._frames: dict[tuple[float, float], np.ndarray] = {}
 
+    @cached_property
+    def _reduced(self) -> Image.Image:
+        return reduced(self._image)
+
     def planes(self, angle_deg: float = 0.0) -> np.ndarray:
         """(3, SIDE, SIDE): Y, Cb, Cr of the image turned by the angle."""
         if angle_deg not in self._planes:
-            self._planes[angle_deg] = normalised(self._image, angle_deg)
+            image = turned(self._reduced, angle_deg) if angle_deg else self._image
+            self._planes[angle_deg] = normalised(image)
         return self._planes[angle_deg]
 
     def frame(self, angle_deg: float = 0.0, extent: float = 1.0) -> np.ndarray:
@@ -105,11 +110,16 @@ def _on_lattice(window: Window) -> Window:
     return Window(*sizes, *places, angle)
 
 
-def search_crops(views: Views, pattern: Pattern) -> Found:
-    """The best crop."""
-    steps = np.arange(0, _SIZES, _COARSE_SIZE) * SIZE_STEP
-    sizes = [(1 - a, 1 - b) for a in steps for b in steps if 1 / _ASPECT < (1 - a) / (1 - b) < _ASPECT]
-    return _search(views, pattern, (Window(h, w) for h, w in sizes))
+def search_crops(views: Views, pattern: Pattern, enough: float) -> Found:
+    """The best crop; a second pass on a finer grid of sizes follows if the first is not below ``enough`` (log10 p)."""
+    passes = (_search(views, pattern, _sizes(step)) for step in _COARSE_SIZES)
+    best = next(passes)
+    return best if best.log10_p <= enough else min(best, *passes, key=lambda found: found.log10_p)
+
+
+def _sizes(step: int) -> list[Window]:
+    sides = 1 - np.arange(0, _SIZES, step) * SIZE_STEP
+    return [Window(float(h), float(w)) for h in sides for w in sides if 1 / _ASPECT < h / w < _ASPECT]
 
 
 def search_turns(views: Views, pattern: Pattern) -> Found:

@@ -43,6 +43,7 @@ from .pattern import Pattern
 READINGS = ("luma", "luma, low band", "colour", "all channels")
 _EVEN = np.arange(0, HIGHEST + 1, 2)
 _TINY = 1e-12
+_ROUNDING = 1e-6  # energy of a coefficient, grey steps squared
 
 
 def log10_tail(cosine: float, n: int) -> float:
@@ -68,11 +69,12 @@ def evened(coefficients: np.ndarray, waves: Waves) -> np.ndarray:
         coefficients: (channels, waves).
 
     Returns:
-        (channels, waves); zeros stay zeros.
+        (channels, waves); zero in rings that hold nothing but the rounding of 32-bit numbers.
     """
     count = np.bincount(waves.ring)
     energy = np.stack([np.bincount(waves.ring, channel * channel) for channel in coefficients]) / np.maximum(count, 1)
-    return coefficients / np.sqrt(energy[:, waves.ring] + _TINY)
+    scale = np.where(energy > _ROUNDING, 1 / np.sqrt(np.maximum(energy, _ROUNDING)), 0)
+    return coefficients * scale[:, waves.ring]
 
 
 @dataclass(frozen=True)
@@ -116,14 +118,20 @@ def cosines_of(start: float, extent: float) -> np.ndarray:
     return cosines(SIDE, start, extent).astype(np.float32)
 
 
+def reading_parts(coefficients: np.ndarray) -> list[np.ndarray]:
+    """The coefficients that each of :data:`READINGS` uses: (..., 3, waves) to four arrays (..., n)."""
+    luma, whole = coefficients[..., 0, :], coefficients.shape[:-2]
+    colour = coefficients[..., 1:, :].reshape(*whole, -1)
+    return [luma, luma[..., PRESENCE.is_low], colour, coefficients.reshape(*whole, -1)]
+
+
 def presence_log10_p(features: np.ndarray, pattern: Pattern) -> float:
-    """log10 of the p-value of the four readings together."""
-    low, directions = PRESENCE.is_low, pattern.presence
-    pairs = (
-        (features[0], directions[0]),
-        (features[0, low], directions[0, low]),
-        (features[1:].ravel(), directions[1:].ravel()),
-        (features.ravel(), directions.ravel()),
-    )
+    """log10 of the p-value of the four readings together.
+
+    Args:
+        features: (3, waves), of :func:`presence_features`.
+        pattern: of the key.
+    """
+    pairs = zip(reading_parts(features), reading_parts(pattern.presence), strict=True)
     log10_p = min(log10_tail(cosine(feature, direction), feature.size) for feature, direction in pairs)
     return min(0.0, log10_p + math.log10(len(READINGS)))

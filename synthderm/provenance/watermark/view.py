@@ -19,29 +19,27 @@ _FLOOR = 1.0  # grey steps squared, added to the local variance: rounding to 8 b
 _ROTATED_SIDE = 192  # px; longer sides are reduced before an image is turned by a small angle
 
 
-def normalised(image: Image.Image, angle_deg: float = 0.0) -> np.ndarray:
-    """Y, Cb, Cr of an RGB image on the normalised frame.
-
-    Args:
-        image: mode RGB, any size.
-        angle_deg: the image is first turned by this angle, counter-clockwise about its centre, in its own aspect.
+def normalised(image: Image.Image) -> np.ndarray:
+    """Y, Cb, Cr of an RGB image of any size on the normalised frame.
 
     Returns:
         (3, SIDE, SIDE) float32, steps of 8 bits.
     """
-    if angle_deg:
-        image = _turned(image, angle_deg)
     if image.size != (SIDE, SIDE):
         image = image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=3.0)
     pixels = np.asarray(image, np.float32).reshape(-1, 3)
     return (RGB_TO_YCC.astype(np.float32) @ pixels.T).reshape(3, SIDE, SIDE)
 
 
-def _turned(image: Image.Image, angle_deg: float) -> Image.Image:
+def reduced(image: Image.Image) -> Image.Image:
+    """A copy in its own aspect whose longer side is at most 192 px, for turning."""
     scale = min(1.0, _ROTATED_SIDE / max(image.size))
-    if scale < 1:
-        size = tuple(max(1, round(scale * side)) for side in image.size)
-        image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+    size = tuple(max(1, round(scale * side)) for side in image.size)
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+def turned(image: Image.Image, angle_deg: float) -> Image.Image:
+    """Turned counter-clockwise about its centre, the corners filled with the mean colour."""
     mean = tuple(np.asarray(image).reshape(-1, 3).mean(0).round().astype(int).tolist())
     return image.rotate(angle_deg, Image.Resampling.BICUBIC, fillcolor=mean)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -108,7 +109,7 @@ class Watermark:
             raise InputError(f"expected search 'full' or 'fast', got {search!r}")
         return [read_image(picture, self.key, fpr, search) for picture in pictures(images)]
 
-    def _changed(self, images: Images, change: object) -> Images:
+    def _changed(self, images: Images, change: Callable[[np.ndarray], np.ndarray]) -> Images:
         batch = [rgb_array(images)] if isinstance(images, Image.Image) else arrays(images)
         for image in batch:
             _check_size(image)

@@ -101,6 +101,14 @@ def test_images_that_cannot_hold_a_mark_are_undecided(name, search):
     assert (found.verdict, found.p_value, found.payload, found.payload_p_value) == ("undecided", 1.0, None, 1.0)
 
 
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (205, 160, 140)])
+@pytest.mark.parametrize("psnr", [42, 50])
+def test_a_marked_image_is_found_even_if_the_original_was_flat(colour, psnr):
+    image = Watermark(KEY, psnr).embed(Image.new("RGB", (96, 96), colour), PAYLOAD)
+    found = Watermark(KEY).detect(image, search="fast")[0]
+    assert (found.verdict, found.payload) == ("synthetic", PAYLOAD)
+
+
 def test_a_small_p_value_above_the_rate_is_undecided():
     image = marked()
     p = Watermark(KEY).detect(jpeg(image, 40), search="fast")[0].p_value
@@ -148,6 +156,11 @@ def test_removal_leaves_nothing_to_read_and_is_close_to_the_original():
     assert found.verdict == "not_found"
     assert found.p_value > 0.01
     assert psnr_db(original, cleaned) > psnr_db(original, image) + 10
+
+
+def test_removal_after_jpeg_leaves_no_presence():
+    cleaned = Watermark(KEY).remove(jpeg(marked(4), 75))
+    assert Watermark(KEY).detect(cleaned, search="fast")[0].verdict == "not_found"
 
 
 def test_removal_finds_the_strength_and_leaves_unmarked_images_alone():
