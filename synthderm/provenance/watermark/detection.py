@@ -12,9 +12,9 @@ from .keys import Key
 from .message import Message, read_message
 from .pattern import Pattern
 from .payload import Payload
-from .search import Views, search_crops, search_turns
+from .search import search_crops, search_turns
 from .statistic import FULL, Window, presence_features, presence_log10_p
-from .view import MIN_SIDE, trend
+from .view import MIN_SIDE, Views, trend
 
 Search = Literal["full", "fast"]
 Verdict = Literal["synthetic", "not_found", "undecided"]

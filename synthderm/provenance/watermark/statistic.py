@@ -22,7 +22,7 @@ with p-values p_i, each valid by itself and however they depend on each other, m
 weights w_i > 0 with sum at most 1 (Bonferroni; Holm 1979, section 2): P(some p_i <= alpha w_i) <= sum alpha w_i.
 The readings are the four of :data:`READINGS`, the payload's words in eight
 orientations, and every window and angle that the search *may* try. The search looks at few of them and lets what it
-sees decide which, which is allowed as all of them, seen or not, have their share of the weight (``search.py``).
+sees decide which, which is allowed as all of them, seen or not, have their share of the weight (``lattice.py``).
 
 **What it does not say.** "Random key" is the condition. For one fixed key and images that resemble each other, alarms
 come together: the rate over many keys and images is as stated, that of a single key scatters about it. The published

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
+from functools import cached_property, lru_cache
 
 import numpy as np
 from PIL import Image
 
 from .coordinates import SIDE
 from .pattern import RGB_TO_YCC
+from .statistic import Window
 
 MIN_SIDE = 32
 """Images with a shorter side, in px, cannot carry the mark: more than half of its waves are beyond their grid."""
@@ -78,3 +80,37 @@ def whitened(planes: np.ndarray, extent: float = 1.0) -> np.ndarray:
     """
     residual = planes - trend(planes, extent)
     return residual / np.sqrt(_blur(residual * residual, _NEIGHBOURHOOD / extent) + _FLOOR)
+
+
+_TIERS = (1.0, 0.8, 0.63, 0.5, 0.4, 0.31)  # extents for which a whitened frame is made
+
+
+class Views:
+    """The whitened frames of one image, made when they are asked for."""
+
+    def __init__(self, image: Image.Image) -> None:
+        self._image = image
+        self._planes: dict[float, np.ndarray] = {}
+        self._frames: dict[tuple[float, float], np.ndarray] = {}
+
+    @cached_property
+    def _reduced(self) -> Image.Image:
+        return reduced(self._image)
+
+    def planes(self, angle_deg: float = 0.0) -> np.ndarray:
+        """(3, SIDE, SIDE): Y, Cb, Cr of the image turned by the angle."""
+        if angle_deg not in self._planes:
+            image = turned(self._reduced, angle_deg) if angle_deg else self._image
+            self._planes[angle_deg] = normalised(image)
+        return self._planes[angle_deg]
+
+    def frame(self, angle_deg: float = 0.0, extent: float = 1.0) -> np.ndarray:
+        """(3, SIDE, SIDE): turned by the angle, whitened as suits a window of this extent."""
+        tier = min(_TIERS, key=lambda t: abs(math.log(t / extent)))
+        if (angle_deg, tier) not in self._frames:
+            self._frames[angle_deg, tier] = whitened(self.planes(angle_deg), tier)
+        return self._frames[angle_deg, tier]
+
+    def of(self, window: Window) -> np.ndarray:
+        """The frame on which a window is read."""
+        return self.frame(window.angle_deg, math.sqrt(window.height * window.width))

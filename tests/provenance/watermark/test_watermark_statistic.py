@@ -8,9 +8,9 @@ from watermark_images import drawn_skin
 
 from synthderm.provenance.watermark import Key
 from synthderm.provenance.watermark.coordinates import HIGHEST, ORIENTATIONS, PAYLOAD, PRESENCE, SIDE, cosines
+from synthderm.provenance.watermark.lattice import log10_weight, on_lattice
 from synthderm.provenance.watermark.pattern import Pattern
-from synthderm.provenance.watermark.search import Window, _on_lattice, log10_weight
-from synthderm.provenance.watermark.statistic import log10_tail, presence_features, presence_log10_p
+from synthderm.provenance.watermark.statistic import Window, log10_tail, presence_features, presence_log10_p
 from synthderm.provenance.watermark.view import normalised, whitened
 
 
@@ -95,15 +95,15 @@ def _distinct(windows, name):
 def test_the_weights_of_the_crops_sum_to_one():
     """Snapping can return so many places for each size; the two axes are alike and independent."""
     total = 0.0
-    for size in _distinct([_on_lattice(Window(s, 1)) for s in np.linspace(0.2, 1, 400)], "height"):
-        places = _distinct([_on_lattice(Window(size, 1, top)) for top in np.linspace(0, 1, 330)], "top")
+    for size in _distinct([on_lattice(Window(s, 1)) for s in np.linspace(0.2, 1, 400)], "height"):
+        places = _distinct([on_lattice(Window(size, 1, top)) for top in np.linspace(0, 1, 330)], "top")
         total += len(places) * 10 ** (log10_weight(Window(size, size)) / 2)
     assert 0.99 < total <= 1 + 1e-9
 
 
 def test_the_weights_of_the_turns_sum_to_one():
-    angles = _distinct([_on_lattice(Window(angle_deg=a)) for a in np.linspace(-30, 30, 2000)], "angle_deg") - {0.0}
-    sizes = _distinct([_on_lattice(Window(s, 1, 0, 0, 3)) for s in np.linspace(0, 2, 2000)], "height")
-    places = _distinct([_on_lattice(Window(1, 1, t, 0, 3)) for t in np.linspace(-1, 1, 2000)], "top")
+    angles = _distinct([on_lattice(Window(angle_deg=a)) for a in np.linspace(-30, 30, 2000)], "angle_deg") - {0.0}
+    sizes = _distinct([on_lattice(Window(s, 1, 0, 0, 3)) for s in np.linspace(0, 2, 2000)], "height")
+    places = _distinct([on_lattice(Window(1, 1, t, 0, 3)) for t in np.linspace(-1, 1, 2000)], "top")
     total = len(angles) * len(sizes) ** 2 * len(places) ** 2 * 10 ** log10_weight(Window(angle_deg=3))
     assert 0.95 < total <= 1 + 1e-9
