@@ -8,6 +8,7 @@ PART is one of:
   the flow with its adapter, the base alone and the simulator, all asked for the classes and skin colours of the
   hold-out images; the floor is real training images of the same classes. Overall and per class, without any gate.
 - ``steps``: distance and cost against the number of steps and the guidance.
+- ``shifts``: distance at eight steps against the time shift of their noise levels.
 - ``solvers``: how near few steps of either solver come to 80.
 - ``fidelity``: share recognised as the requested class by the real-trained classifier beside its recall on real
   images; requested tone against the measured one for six types x seven classes; what the gates turn down.
@@ -40,6 +41,7 @@ from real_pack import CLASSES, RealPack, Row, add_real_argument
 
 from synthderm import Condition, load_generator
 from synthderm.functional.color import median_lab
+from synthderm.functional.frechet import least_images
 from synthderm.functional.skin import healthy_skin
 from synthderm.generators.flow import FlowGenerator
 from synthderm.metrics import PRDC, FrechetDistance, KernelDistance
@@ -107,8 +109,10 @@ def from_simulator(real: Real, look: bool) -> torch.Tensor:
 
 
 def distances(real: torch.Tensor, made: torch.Tensor, extractor: Any) -> dict[str, Any]:
-    """Frechet distance, KID and (for enough images) neighbourhood figures."""
-    metrics: dict[str, Any] = {"frechet": FrechetDistance(extractor), "kid": KernelDistance(extractor)}
+    """KID, and for enough images Frechet distance and neighbourhood figures."""
+    metrics: dict[str, Any] = {"kid": KernelDistance(extractor)}
+    if min(len(real), len(made)) >= least_images(extractor.num_features):
+        metrics = {"frechet": FrechetDistance(extractor), **metrics}
     if len(made) >= 300:
         metrics["prdc"] = PRDC(extractor)
     found: dict[str, Any] = {"n": len(made)}
@@ -150,10 +154,14 @@ def distance(args: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+STEPS = [(4, 3.0), (6, 3.0), (8, 1.0), (8, 1.5), (8, 2.0), (8, 3.0), (8, 4.0), (12, 3.0), (40, 3.0)]
+"""Steps and guidance that are compared."""
+
+
 def steps(args: argparse.Namespace) -> dict[str, Any]:
     real, extractor = Real(args.real, args.n), load_extractor(args.extractor)
     found = {}
-    for count, guidance in [(4, 1.5), (6, 1.5), (8, 1.0), (8, 1.5), (8, 2.0), (8, 3.0), (12, 1.5), (40, 1.5)]:
+    for count, guidance in STEPS:
         generator = flow_generator(args, num_inference_steps=count, guidance_scale=guidance)
         generator.load("dermoscopy")
         start = time.process_time()
@@ -163,6 +171,20 @@ def steps(args: argparse.Namespace) -> dict[str, Any]:
         found[name] = distances(real.images, made, extractor) | {"ms_per_image": round(1000 * seconds / len(made), 1)}
         found[name]["recognised"] = recall(made, real.codes)["balanced"]
         print(name, found[name], flush=True)
+    return found
+
+
+def shifts(args: argparse.Namespace) -> dict[str, Any]:
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    real, extractor, found = Real(args.real, args.n), load_extractor(args.extractor), {}
+    for shift in (1.0, 1.25, 1.5, 2.0, 3.0, 4.0):
+        generator = flow_generator(args)
+        generator.load("dermoscopy").pipeline.scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
+        made, _ = from_flow(generator, real)
+        found[f"shift {shift:g}"] = distances(real.images, made, extractor)
+        found[f"shift {shift:g}"]["recognised"] = recall(made, real.codes)["balanced"]
+        print(shift, found[f"shift {shift:g}"], flush=True)
     return found
 
 
@@ -376,7 +398,7 @@ def flow_generator(args: argparse.Namespace, **options: Any) -> FlowGenerator:
     return FlowGenerator(128, **chosen)
 
 
-PARTS = {f.__name__: f for f in (distance, steps, solvers, fidelity, masks, copies, speed, own, sheet)}
+PARTS = {f.__name__: f for f in (distance, steps, shifts, solvers, fidelity, masks, copies, speed, own, sheet)}
 
 
 def main() -> None:

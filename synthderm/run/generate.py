@@ -130,8 +130,7 @@ def results(maker: Maker, todo: list[int], workers: int) -> Iterator[dict[str, A
     recipe = maker.recipe
     if workers == 0:
         with one_thread():
-            for start in range(0, len(todo), recipe.batch_size):
-                yield from maker.make(todo[start : start + recipe.batch_size])
+            yield from maker.make(todo)
         return
     FolderWriter(maker.root)  # the folders are there before the processes race to make them
     batch_size = max(1, min(recipe.batch_size, math.ceil(len(todo) / (2 * workers))))

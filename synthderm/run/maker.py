@@ -6,7 +6,7 @@ import hashlib
 import io
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,15 @@ from .rejections import MAX_ATTEMPTS
 
 _IMAGE_TYPES = {"dermoscopy": "dermoscopic", "clinical": "clinical: close-up"}
 Result = dict[str, Any]
+
+
+@dataclass
+class _Pending:
+    """A family that is not settled yet: how often it has been drawn, and why it was turned down."""
+
+    family: Family
+    attempt: int = 0
+    rejected: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Maker:
@@ -49,44 +58,51 @@ class Maker:
     def make(self, indices: Iterable[int]) -> Iterator[Result]:
         """Make, judge and write the families ``indices``; one result for each, as soon as it is settled.
 
+        As many families are drawn at a time as the recipe's batch size says. Those that are turned down join the next
+        draw, so that draws are full until the indices, which are taken as they are needed, come to an end.
+
         A result holds "family", the manifest "rows" of its images (none if it was given up) and what was
-        "rejected" on the way. Only one family is in memory at a time.
+        "rejected" on the way.
         """
         writer = FolderWriter(self.root, image_format=self.recipe.format, masks=self.masks, maps=self.recipe.maps)
-        rejected: dict[int, list[dict[str, Any]]] = {}
-        waiting = [self.work.families[i] for i in indices]
-        for attempt in range(MAX_ATTEMPTS):
-            again = []
-            for family, jobs, samples in self._draw(waiting, attempt):
-                verdicts = [self._judge(job, sample) for job, sample in zip(jobs, samples, strict=True)]
-                verdicts = self._visible(verdicts, samples)
-                fault = next((i for i, verdict in enumerate(verdicts) if not verdict.accepted), None)
-                if fault is None:
-                    rows = [
-                        {
-                            **self._row(job, sample, verdict, family, attempt),
-                            **writer.write(sample, job.image_id),
-                        }
-                        for job, sample, verdict in zip(jobs, samples, verdicts, strict=True)
-                    ]
-                    yield {"family": family.index, "rows": rows, "rejected": rejected.pop(family.index, [])}
-                    continue
-                record = rejection(family, attempt, jobs[fault], verdicts[fault])
-                rejected.setdefault(family.index, []).append(record)
-                again.append(family)
-            waiting = again
-        for family in waiting:
-            yield {"family": family.index, "rows": [], "rejected": rejected.pop(family.index)}
+        fresh, pending = iter(indices), []
+        while True:
+            room = max(0, self.recipe.batch_size - len(pending))
+            pending += [_Pending(self.work.families[i]) for i in islice(fresh, room)]
+            if not pending:
+                return
+            drawn, pending = pending, []
+            for one, jobs, samples in self._draw(drawn):
+                if (result := self._settle(one, jobs, samples, writer)) is not None:
+                    yield result
+                else:
+                    pending.append(one)
 
-    def _draw(self, families: list[Family], attempt: int) -> Iterator[tuple[Family, list[Job], list[Sample]]]:
-        jobs = {family.index: self.work.jobs(family, attempt) for family in families}
-        flat = [job for members in jobs.values() for job in members]
-        if not flat:
-            return
+    def _settle(self, one: _Pending, jobs: list[Job], samples: list[Sample], writer: FolderWriter) -> Result | None:
+        """The result of a family; None if it has to be drawn again."""
+        verdicts = [self._judge(job, sample) for job, sample in zip(jobs, samples, strict=True)]
+        verdicts = self._visible(verdicts, samples)
+        fault = next((i for i, verdict in enumerate(verdicts) if not verdict.accepted), None)
+        rows = []
+        if fault is None:
+            rows = [
+                {**self._row(job, sample, verdict, one.family, one.attempt), **writer.write(sample, job.image_id)}
+                for job, sample, verdict in zip(jobs, samples, verdicts, strict=True)
+            ]
+        else:
+            one.rejected.append(rejection(one.family, one.attempt, jobs[fault], verdicts[fault]))
+            one.attempt += 1
+            if one.attempt < MAX_ATTEMPTS:
+                return None
+        return {"family": one.family.index, "rows": rows, "rejected": one.rejected}
+
+    def _draw(self, pending: list[_Pending]) -> Iterator[tuple[_Pending, list[Job], list[Sample]]]:
+        """Jobs and samples of each family; the samples of one family at a time are in memory."""
+        jobs = [self.work.jobs(one.family, one.attempt) for one in pending]
+        flat = [job for members in jobs for job in members]
         samples = iter(self.generator.sample([job.seed for job in flat], [job.condition for job in flat]))
-        for family in families:
-            members = list(islice(samples, len(family.requests)))
-            yield family, jobs[family.index], members
+        for one, members in zip(pending, jobs, strict=True):
+            yield one, members, list(islice(samples, len(members)))
 
     def _judge(self, job: Job, sample: Sample) -> Verdict:
         """The tone, then the generator's own gates; without gates all is measured and nothing turned down."""

@@ -1,4 +1,8 @@
-"""Worker processes: each is sent batches of family numbers and answers with one line per family."""
+"""Worker processes: each is sent batches of family numbers and answers with one line per family.
+
+A worker that wants more says "taken", and is sent a batch, or the end of its input when there is none: families that it
+has to draw again wait for company, so that it may owe the answers of more than one batch.
+"""
 
 from __future__ import annotations
 
@@ -39,16 +43,17 @@ def run_pool(start: dict[str, Any], families: Iterable[int], workers: int, batch
     answers: queue.SimpleQueue[tuple[int, dict[str, Any] | None]] = queue.SimpleQueue()
     crew = [_Worker(i, start, answers) for i in range(workers)]
     try:
-        busy = sum(worker.give(numbers, batch_size) for worker in crew for _ in range(BATCHES_AHEAD))
-        while busy:
+        owed = sum(worker.give(numbers, batch_size) for _ in range(BATCHES_AHEAD) for worker in crew)
+        while owed:
             place, message = answers.get()
             if message is None:
-                raise SynthdermError(crew[place].obituary())
-            if "error" in message:
+                crew[place].check_end()
+            elif "error" in message:
                 raise SynthdermError(message["error"])
-            if "batch" in message:
-                busy += crew[place].give(numbers, batch_size) - 1
+            elif "batch" in message:
+                owed += crew[place].give(numbers, batch_size)
             else:
+                owed -= 1
                 yield message
         for worker in crew:
             worker.dismiss()
@@ -81,21 +86,30 @@ class _Worker:
             self.process.stdin.flush()
 
     def give(self, numbers: Iterator[int], batch_size: int) -> int:
-        """Send the next batch; 1 if there was one, else 0."""
+        """Send the next batch, or the end if there is none; how many families it holds."""
         batch = list(islice(numbers, batch_size))
         if batch:
             self._send(batch)
-        return int(bool(batch))
+        elif not self.process.stdin.closed:
+            self._close()
+        return len(batch)
 
-    def obituary(self) -> str:
+    def check_end(self) -> None:
+        """Raise if the process ended otherwise than it was told to."""
         code = self.process.wait()
+        if code == 0 and self.process.stdin.closed:
+            return
         cause = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
         hint = "; out of memory? try fewer --workers" if code == -9 else ""
-        return f"a worker process {cause}{hint}; run the same command again to continue"
+        raise SynthdermError(f"a worker process {cause}{hint}; run the same command again to continue")
 
     def dismiss(self) -> None:
-        self.process.stdin.close()
+        self._close()
         self.process.wait()
+
+    def _close(self) -> None:
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
 
     def end(self) -> None:
         if self.process.poll() is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -33,10 +33,14 @@ def serve(lines: Iterable[str], answers: TextIO) -> None:
         maker = Maker(Recipe.from_flags(start["flags"]), Path(start["root"]))
         if maker.work.digest != start["digest"]:
             raise InputError("the plan or the generator changed while the run was starting; run it again")
-        for line in lines:
-            for result in maker.make(json.loads(line)):
-                answer(result)
-            answer({"batch": "done"})
+
+        def indices() -> Iterator[int]:
+            for line in lines:
+                yield from json.loads(line)
+                answer({"batch": "taken"})
+
+        for result in maker.make(indices()):
+            answer(result)
     except BrokenPipeError:  # the parent was killed: nobody is there to be told
         os._exit(1)
     except SynthdermError as error:
