@@ -89,6 +89,15 @@ class FlakyGenerator(FakeGenerator):
         return right if seed % 3 else (-50.0 if right > 0 else 50.0)
 
 
+class CountingGenerator(FlakyGenerator):
+    """Notes how many images each call asked for."""
+
+    def sample(self, seeds, condition):
+        with open(os.environ["FAKE_LOG"] + ".calls", "a") as file:
+            file.write(f"{len(seeds)}\n")
+        return super().sample(seeds, condition)
+
+
 class DarkFlakyGenerator(FakeGenerator):
     """Misses type 6 only, at every third seed."""
 

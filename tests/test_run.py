@@ -306,6 +306,18 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path, monkeypatch
     assert contents(tmp_path / "o") == contents(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_families_that_were_turned_down_fill_the_next_draw(tmp_path, monkeypatch, workers):
+    monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
+    summary = make(tmp_path / "o", generator="fakes:CountingGenerator", num_images=60, batch_size=10, workers=workers)
+    calls = [int(line) for line in (tmp_path / "log.calls").read_text().split()]
+    again = summary.rejected["tone off target"]
+    assert sum(calls) == 60 + again
+    assert again > 10
+    assert calls[:6] == [10] * 6
+    assert len(calls) <= 6 + again // 10 + 6
+
+
 def test_a_full_disk_under_the_record_of_rejections(tmp_path, monkeypatch):
     def full(path, *args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

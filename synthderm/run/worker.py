@@ -51,7 +51,8 @@ def serve(lines: Iterable[str], answers: TextIO) -> None:
 
 def start_message(recipe: Recipe, root: Path, digest: str) -> dict[str, Any]:
     """What a worker is told first: the recipe, the folder, and the digest that its work must have."""
-    return {"flags": recipe.to_flags(), "root": str(root), "digest": digest}
+    flags = {**recipe.to_flags(), "batch_size": recipe.batch_size}
+    return {"flags": flags, "root": str(root), "digest": digest}
 
 
 def main() -> None:
