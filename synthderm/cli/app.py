@@ -17,6 +17,7 @@ from .info import info
 from .plan import plan
 from .recipes import recipes
 from .train import train
+from .watermark import watermark
 
 INTERRUPTED = 130
 FAILED = 2
@@ -36,6 +37,7 @@ app.command()(info)
 app.command()(export)
 app.add_typer(evaluate)
 app.add_typer(train)
+app.add_typer(watermark)
 
 
 def _print_version(wanted: bool) -> None:

@@ -64,6 +64,19 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield update
 
 
+@contextmanager
+def counter(what: str) -> Iterator[Callable[[], None]]:
+    """A count on stderr of a number that is not known before; none where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn(what), TextColumn("{task.completed}"), _Rate(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda: bar.update(task, advance=1)
+
+
 def _Rate() -> Any:
     from rich.progress import ProgressColumn
     from rich.text import Text
