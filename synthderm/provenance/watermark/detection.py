@@ -23,7 +23,7 @@ DEFAULT_FPR = 1e-6
 SUSPICIOUS = 1e-3
 """p-values between the false-positive rate and this are evidence, but not enough: undecided."""
 
-MIN_CONFIDENCE = 0.99
+MIN_CONFIDENCE = 0.9
 """A payload that is less sure than this is not reported: a wrong run is worse than none."""
 
 MIN_TEXTURED_SHARE = 0.05

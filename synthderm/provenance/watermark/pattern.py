@@ -16,6 +16,9 @@ RGB_TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5,
 YCC_TO_RGB = np.linalg.inv(RGB_TO_YCC)
 CHANNEL_SHARE = np.array([0.76, 0.12, 0.12])  # of the energy, in RGB, that goes to Y, Cb and Cr
 PRESENCE_SHARE = 0.6  # of each channel's energy; the rest carries the payload
+SMALL = 96  # px; images with a shorter side have fewer pixels to spread the mark over, so that JPEG hurts it more
+SMALL_CHANNEL_SHARE = np.array([0.82, 0.09, 0.09])
+SMALL_PRESENCE_SHARE = 0.75
 SYMBOL_VALUES = 1 << SYMBOL_BITS
 SEQUENCE = 6000
 """Length of a symbol's sequence: the waves of three channels and a few more, a product of small primes."""
@@ -46,18 +49,18 @@ class Pattern:
         rolled = [np.roll(sequence, symbol) for sequence, symbol in zip(self.sequences, symbols, strict=True)]
         return np.sum(rolled, axis=0)[: 3 * len(PAYLOAD)].reshape(3, -1) / np.sqrt(SYMBOLS)
 
-    def coefficients(self, symbols: tuple[int, ...] | None) -> np.ndarray:
-        """(3, HIGHEST + 1, HIGHEST + 1) coefficients of the waves in Y, Cb, Cr; energies as the shares say.
+    def coefficients(self, symbols: tuple[int, ...] | None, presence_share: float) -> np.ndarray:
+        """(3, HIGHEST + 1, HIGHEST + 1) coefficients of the waves, of unit energy in each of Y, Cb, Cr.
 
         Without symbols, of the presence alone.
         """
         square = np.zeros((3, HIGHEST + 1, HIGHEST + 1))
         half = np.where(PRESENCE.k == PRESENCE.l, 0.5, np.sqrt(0.5))
-        presence = half * self.presence * np.sqrt(PRESENCE_SHARE / len(PRESENCE))
+        presence = half * self.presence * np.sqrt(presence_share / len(PRESENCE))
         square[:, PRESENCE.k, PRESENCE.l] = presence
         square += square.transpose(0, 2, 1)
         if symbols is not None:
-            square[:, PAYLOAD.k, PAYLOAD.l] = self.code_word(symbols) * np.sqrt((1 - PRESENCE_SHARE) / len(PAYLOAD))
+            square[:, PAYLOAD.k, PAYLOAD.l] = self.code_word(symbols) * np.sqrt((1 - presence_share) / len(PAYLOAD))
         square[0] *= AMPLITUDE
         return square
 
@@ -70,8 +73,11 @@ class Pattern:
         Returns:
             (3, height, width) float32.
         """
-        weights = np.sqrt(CHANNEL_SHARE * height * width / (YCC_TO_RGB**2).mean(0))
-        ycc = cosines(height).T @ (self.coefficients(symbols) * weights[:, None, None]) @ cosines(width)
+        is_small = min(height, width) < SMALL
+        share = SMALL_CHANNEL_SHARE if is_small else CHANNEL_SHARE
+        coefficients = self.coefficients(symbols, SMALL_PRESENCE_SHARE if is_small else PRESENCE_SHARE)
+        weights = np.sqrt(share * height * width / (YCC_TO_RGB**2).mean(0))
+        ycc = cosines(height).T @ (coefficients * weights[:, None, None]) @ cosines(width)
         rgb = np.tensordot(YCC_TO_RGB, ycc, 1)
         return (np.rint(rgb * 1024) / 1024).astype(np.float32)
 
