@@ -154,7 +154,7 @@ def distance(args: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-STEPS = [(4, 3.0), (6, 3.0), (8, 1.0), (8, 1.5), (8, 2.0), (8, 3.0), (8, 4.0), (12, 3.0), (40, 3.0)]
+STEPS = [(4, 4.0), (6, 4.0), (8, 1.0), (8, 2.0), (8, 3.0), (8, 4.0), (8, 6.0), (12, 4.0), (40, 4.0)]
 """Steps and guidance that are compared."""
 
 

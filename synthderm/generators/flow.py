@@ -86,7 +86,7 @@ class FlowGenerator:
         adapter_weight: float = 1.0,
         style: str | None = None,
         num_inference_steps: int = 8,
-        guidance_scale: float = 3.0,
+        guidance_scale: float = 4.0,
         device: str = "cpu",
         dtype: str = "auto",
     ) -> None:

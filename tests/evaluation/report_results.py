@@ -117,7 +117,7 @@ def write_audit(folder, flagged=False, **more):
         },
         "watermark": {
             "checked": False,
-            "reason": "this version has no watermark detector",
+            "reason": "an older version looked for none",
             "metadata_says_synthetic": figure(1.0, 0.999, 1.0, 3500),
         },
         **more,

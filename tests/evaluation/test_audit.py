@@ -14,8 +14,10 @@ from synthderm.evaluation.audit import AuditOptions, audit
 from synthderm.evaluation.audit.copies import density_ratio, exceeds, realised_rate, share_figure
 from synthderm.evaluation.audit.hold_out import part_real
 from synthderm.evaluation.audit.shortcut import is_flagged
+from synthderm.evaluation.audit.watermark import watermark_figures
 from synthderm.evaluation.result import figure
 from synthderm.evaluation.sets import open_set
+from synthderm.provenance.watermark import Watermark
 
 OPTIONS = AuditOptions(false_alarm_rate=0.04, hold_out_share=0.3, pairs=3, resamples=100)
 
@@ -69,10 +71,21 @@ def test_a_clean_set_passes_and_everything_is_on_record(passed):
     assert figures["shortcut"]["flagged"] is False
     assert figures["shortcut"]["region"] == "masks"
     assert figures["leakage"]["checked"] is False
-    assert figures["watermark"]["checked"] is False
-    assert "no watermark detector" in figures["watermark"]["reason"]
+    assert (figures["watermark"]["share"]["value"], figures["watermark"]["share"]["n"]) == (0.0, 60)
     assert figures["watermark"]["metadata_says_synthetic"]["value"] == 1.0
     assert set(result["context"]["sets"]) == {"synthetic", "train", "hold_out"}
+
+
+def test_the_share_of_marked_images_is_found(clean, tmp_path):
+    root = copy_of(clean, tmp_path)
+    files = sorted((root / "images").glob("*"))[:15]
+    for path in files:
+        with Image.open(path) as image:
+            wide = image.convert("RGB").resize((128, 128), Image.Resampling.BICUBIC)
+        Watermark().embed(wide).save(path)
+    figures = watermark_figures(open_set(root, size=64))
+    assert figures["share"]["value"] == pytest.approx(15 / 60)
+    assert figures["metadata_says_synthetic"]["value"] == 1.0
 
 
 def test_pairs_are_pictures_of_both_images(passed):

@@ -196,7 +196,7 @@ def test_the_audit_speaks_up(tmp_path):
     assert "Does the background give the class away? ! Yes" in bad
     assert "share anything? ? Near duplicates, to look at shared groups: 0" in good
     assert "share anything? ! Yes shared groups: 1, exact train and test: 0, near train and test: 1." in bad
-    assert "carry the watermark? ? Not checked This version has no watermark detector." in good
+    assert "carry the watermark? ? Not checked An older version looked for none." in good
 
 
 def test_more_copies_than_the_false_alarm_rate_are_bad_news(tmp_path):

@@ -80,7 +80,7 @@ class SkinFlowPipeline(DiffusionPipeline):
         conditions: FlowConditions,
         seeds: Sequence[int],
         num_inference_steps: int = 8,
-        guidance_scale: float = 3.0,
+        guidance_scale: float = 4.0,
         precision: str = "fp32",
         solver_order: int = 2,
     ) -> SkinFlowOutput:
@@ -90,7 +90,8 @@ class SkinFlowPipeline(DiffusionPipeline):
             conditions: of N images.
             seeds: N numbers; an image depends on its own seed and conditions alone.
             num_inference_steps: steps of the solver.
-            guidance_scale: 1 is none; up to 3 a class shows more clearly. Steps with guidance cost twice.
+            guidance_scale: 1 is none; up to 4 a class shows more clearly and images come nearer to real
+                ones (``python eval/flow.py steps``). Steps with guidance cost twice.
             precision: "fp32", or "bf16" for autocast.
             solver_order: 1 is Euler; 2 (Adams-Bashforth) also uses the velocity of the step before, at no further cost:
                 eight steps then come much nearer to eighty than Euler's (``python eval/flow.py solvers`` measures it).

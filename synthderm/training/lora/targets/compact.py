@@ -64,7 +64,7 @@ class CompactTarget(Target):
         "tones": 2,
         "samples": 64,
         "sample_steps": 8,
-        "guidance_scale": 3.0,
+        "guidance_scale": 4.0,
         "max_sequence_length": 0,
     }
 
