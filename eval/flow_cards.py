@@ -126,6 +126,14 @@ def distances() -> str:
     return figure_table("flow_distance", ("frechet", "kid", "precision", "recall", "density", "coverage", "n"))
 
 
+def measured(name: str) -> str:
+    """The distances, where this adapter is among them."""
+    path = RESULTS / "flow_distance.json"
+    if not path.is_file() or f"flow, adapter {name}" not in json.loads(path.read_text())["figures"]:
+        return "Not measured against hold-out images: judge the images with `synthderm evaluate quality` on your own."
+    return "`python eval/flow.py distance --real REAL`:\n\n" + distances()
+
+
 def base_card(facts: dict[str, Any]) -> str:
     """The card of the base."""
     filled = {**facts, "remarks": " ".join(facts["remarks"])}
@@ -148,7 +156,7 @@ def adapter_card(name: str, facts: dict[str, Any]) -> str:
         counts=", ".join(f"{code} {n}" for code, n in facts["class_counts"].items()),
         tones=facts["recipe"]["tones"],
         unseen=", ".join(unseen) or "none",
-        measured="`python eval/flow.py distance --real REAL`:\n\n" + distances(),
+        measured=measured(name),
         limits=LIMITS,
         **{key: facts["recipe"]["training"][key] for key in ("steps", "batch_size", "learning_rate", "seed")},
     )
