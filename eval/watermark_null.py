@@ -18,7 +18,6 @@ on the validation split; it writes a result of its own.
 from __future__ import annotations
 
 import argparse
-import io
 import time
 from collections.abc import Callable
 
@@ -27,6 +26,7 @@ from common import write_result
 from PIL import Image, ImageDraw, ImageFilter
 from real_pack import RealPack, add_real_argument
 from scipy.stats import beta
+from watermark_attacks import compressed
 
 from synthderm.provenance.watermark import Key, Watermark
 from synthderm.provenance.watermark.keys import PUBLIC_CANDIDATE
@@ -35,12 +35,6 @@ from synthderm.provenance.watermark.statistic import READINGS, log10_tail, prese
 from synthderm.provenance.watermark.view import normalised, whitened
 
 LEVELS = (2, 3, 4, 5, 6)  # -log10 of the nominal rates
-
-
-def _jpeg(image: Image.Image, quality: int = 75) -> Image.Image:
-    buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=quality)
-    return Image.open(buffer).convert("RGB")
 
 
 def homogeneous_skin(rng: np.random.Generator) -> Image.Image:
@@ -52,7 +46,7 @@ def homogeneous_skin(rng: np.random.Generator) -> Image.Image:
     pixels = colour * (0.9 + 0.1 * np.asarray(shade)[..., None] / 255)
     pixels += rng.normal(0, rng.uniform(0.3, 4), (side, side, 3))
     image = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
-    return _jpeg(image, int(rng.integers(60, 96))) if rng.random() < 0.5 else image
+    return compressed(image, "JPEG", int(rng.integers(60, 96))) if rng.random() < 0.5 else image
 
 
 def black_frame(rng: np.random.Generator) -> Image.Image:
@@ -111,7 +105,7 @@ def all_kinds(pack: RealPack, n: int) -> dict[str, list[Image.Image]]:
     kinds = {"real skin": real_images(pack, n // 2)}
     some = real_images(pack, part)
     kinds["real skin, grey"] = [image.convert("L").convert("RGB") for image in some]
-    kinds["real skin, JPEG 75"] = [_jpeg(image) for image in some]
+    kinds["real skin, JPEG 75"] = [compressed(image, "JPEG", 75) for image in some]
     return kinds | {kind: [draw(rng) for _ in range(part)] for kind, draw in DRAWN.items()}
 
 

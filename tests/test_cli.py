@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synthderm.run.pool import environment
+from synthderm.core.processes import environment
 
 FAKE = ("--generator", "fakes:FakeGenerator", "--size", "64", "--workers", "0")
 

@@ -14,10 +14,10 @@ import yaml
 from peft import LoraConfig
 
 from synthderm.core.checks import InputError
+from synthderm.core.processes import environment
 from synthderm.models.adapters import save_adapter
 from synthderm.recipe import Recipe, Work, default_folder, load_recipe
 from synthderm.run import generate
-from synthderm.run.pool import environment
 
 QUICK = ("--size", 64, "--resolution", 64, "--steps", 2, "--dtype", "fp32", "--device", "cpu", "--no-gates")
 

@@ -17,11 +17,11 @@ from PIL import Image
 
 import synthderm.data.files as data_files
 from synthderm.core import InputError, SynthdermError
+from synthderm.core.processes import environment
 from synthderm.core.tone import tone_band
 from synthderm.data import to_coco
 from synthderm.functional.color import skin_ita_deg
 from synthderm.run import generate, rejections
-from synthderm.run.pool import environment
 
 DESCRIBED = ("metadata.jsonl", "rejected.jsonl", "recipe.resolved.yaml")
 BASE = {"diagnosis": "mel", "fst": 5, "size": 64, "generator": "fakes:FakeGenerator", "workers": 0}

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from synthderm.core import DIAGNOSES, InputError, MissingExtraError
-from synthderm.provenance.dicom_tags import PRIVATE_CREATOR, PRIVATE_GROUP, RECORD_ELEMENT
+from synthderm.core import DIAGNOSES, InputError
+from synthderm.provenance.dicom_tags import PRIVATE_CREATOR, PRIVATE_GROUP, RECORD_ELEMENT, load_pydicom
 from synthderm.provenance.figures import diagnosis_of
 from synthderm.provenance.tags import Tags, read_tags, source_type_of
 
@@ -50,7 +50,7 @@ def to_dicom(root: str | Path, out: str | Path) -> list[Path]:
         InputError: if the folder has no manifest, or a file cannot be read or written.
         MissingExtraError: without pydicom.
     """
-    pydicom = _pydicom()
+    pydicom = load_pydicom()
     root, out = Path(root), Path(out)
     paths = []
     for number, row in enumerate(read_manifest(root), start=1):
@@ -58,14 +58,6 @@ def to_dicom(root: str | Path, out: str | Path) -> list[Path]:
         paths.append(out / f"{image_id}.dcm")
         write_atomic(paths[-1], _encoded(pydicom, _dataset(pydicom, root, row, image_id, number)))
     return paths
-
-
-def _pydicom() -> ModuleType:
-    try:
-        import pydicom
-    except ImportError:
-        raise MissingExtraError("pydicom", "dicom") from None
-    return pydicom
 
 
 def _uid(*parts: str | bytes) -> str:

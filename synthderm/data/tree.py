@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
 from synthderm.core import InputError
+from synthderm.core.names import is_hidden
 
 MAX_FILE_BYTES = 256 << 20
 """The largest member that is read from a zip file, 256 MiB uncompressed."""
@@ -34,12 +35,6 @@ class FileTree(Protocol):
     def describe(self, name: str) -> str:
         """The name as an error message shows it."""
         ...
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a part of the name starts with a dot or is the ``__MACOSX`` folder of a zip file."""
-    parts = name.split("/")
-    return "__MACOSX" in parts or any(part.startswith(".") and part not in (".", "..") for part in parts)
 
 
 def is_inside(name: str) -> bool:

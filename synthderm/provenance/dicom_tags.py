@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from types import ModuleType
 from typing import Any, BinaryIO
 
 from PIL import Image
@@ -32,6 +33,19 @@ def is_dicom(start: bytes) -> bool:
     return start[128:132] == b"DICM"
 
 
+def load_pydicom() -> ModuleType:
+    """The package pydicom.
+
+    Raises:
+        MissingExtraError: without it.
+    """
+    try:
+        import pydicom
+    except ImportError:
+        raise MissingExtraError("pydicom", "dicom") from None
+    return pydicom
+
+
 def read_dicom(file: BinaryIO, max_pixels: int) -> tuple[OpenedImage, FoundTags]:
     """The first frame of a DICOM file as 8-bit RGB, and what its attributes say about its origin.
 
@@ -43,10 +57,7 @@ def read_dicom(file: BinaryIO, max_pixels: int) -> tuple[OpenedImage, FoundTags]
         InputError: if the file is damaged, too large, or holds no image of 8 or 16 bits.
         MissingExtraError: without pydicom.
     """
-    try:
-        import pydicom
-    except ImportError:
-        raise MissingExtraError("pydicom", "dicom") from None
+    pydicom = load_pydicom()
     file.seek(0)
     data = file.read(_MAX_FILE + 1)
     if len(data) > _MAX_FILE:

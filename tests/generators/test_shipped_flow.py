@@ -1,6 +1,7 @@
 """The flow and the adapters that ship: licences, sizes, and that what is asked for can be seen in the images."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -35,6 +36,11 @@ def test_weights_are_small_and_no_pickles():
     assert sum(path.stat().st_size for path in files) < 60e6
     assert max(path.stat().st_size for path in files) < 16 * 2**20
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".md", ".txt"}
+
+
+def test_no_file_tells_of_the_machine_that_made_it():
+    for path in shipped_folder("checkpoints").rglob("*.json"):
+        assert not re.search(r'"/(tmp|home|root|work|Users)/', path.read_text()), path
 
 
 def test_the_skin_measures_about_the_asked_angle(dermoscopy):

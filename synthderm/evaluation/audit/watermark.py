@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from synthderm.core.images import read_image
 from synthderm.provenance.watermark import DEFAULT_FPR, Watermark
 
 from ..sets import ImageSet
@@ -19,11 +18,9 @@ def watermark_share(synthetic: ImageSet) -> dict[str, Any]:
     The files are read as they are, with the key of ``SYNTHDERM_WATERMARK_KEY`` or the public one; crops are not
     searched for. "undecided" counts images that are too small or flat to show a mark, or nearly show one.
     """
-    mark, verdicts = Watermark(), []
-    for record in synthetic.records:
-        with synthetic.source.tree.open(record.file) as file:
-            picture = read_image(file, name=synthetic.source.tree.describe(record.file)).image
-        verdicts.append(mark.detect(picture, search="fast")[0].verdict)
+    mark = Watermark()
+    pictures = (synthetic.source.open_image(record) for record in synthetic.records)
+    verdicts = [mark.detect(picture, search="fast")[0].verdict for picture in pictures]
     found = np.array([verdict == "synthetic" for verdict in verdicts])
     return {
         "checked": True,

@@ -1,7 +1,6 @@
 """Worker processes that train: each is sent one run at a time, writes it to the folder and says so.
 
-Plain Python processes that talk over pipes, not :mod:`multiprocessing`: a script that calls this needs no
-``if __name__ == "__main__"``, and a worker whose parent is gone notices it at its next step and ends.
+A worker whose parent is gone notices it at its next step and ends.
 """
 
 from __future__ import annotations
@@ -9,15 +8,13 @@ from __future__ import annotations
 import json
 import os
 import queue
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from synthderm.core import InputError, SynthdermError
+from synthderm.core.processes import JsonWorker
 from synthderm.core.threads import one_thread
 from synthderm.data.files import HIDDEN
 
@@ -80,58 +77,19 @@ def _in_processes(
         block.rmdir()
 
 
-class _Worker:
+class _Worker(JsonWorker):
     """One process."""
 
     def __init__(self, place: int, start: dict[str, Any], answers: Any) -> None:
         self.run: Run | None = None
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", "from synthderm.evaluation.gain.pool import main; main()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-            env=_environment(),
-            start_new_session=True,  # the parent alone answers Ctrl-C
-        )
-        threading.Thread(target=self._read, args=(place, answers), daemon=True).start()
-        self._send(start)
-
-    def _read(self, place: int, answers: Any) -> None:
-        for line in self.process.stdout:
-            answers.put((place, json.loads(line)))
-        answers.put((place, None))
-
-    def _send(self, message: Any) -> None:
-        with suppress(BrokenPipeError):  # it died; its reader says so
-            self.process.stdin.write(json.dumps(message) + "\n")
-            self.process.stdin.flush()
+        super().__init__("synthderm.evaluation.gain.pool", place, start, answers)
 
     def give(self, run: Run | None) -> int:
         """Send a run; 1 if there was one, else 0."""
         self.run = run
         if run is not None:
-            self._send(run.to_message())
+            self.send(run.to_message())
         return int(run is not None)
-
-    def obituary(self) -> str:
-        code = self.process.wait()
-        cause = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
-        hint = "; out of memory? try fewer --workers" if code == -9 else ""
-        return f"a worker process {cause}{hint}; run the same command again to continue"
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        with suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.process.stdout.close()
-
-
-def _environment() -> dict[str, str]:
-    """This process's import paths, and one thread for every numeric library."""
-    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    return {**os.environ, **one, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
 
 
 def main() -> None:

@@ -153,7 +153,8 @@ class RunFolder:
         Raises:
             InputError: if ``other`` holds no experiment, or one of other options or other real sets.
         """
-        path = RunFolder(other).folder / _IDENTITY
+        source = RunFolder(other)
+        path = source.folder / _IDENTITY
         if not path.is_file():
             raise InputError(f"expected the output of an earlier gain in {other}, but there is no {path}")
         found, wanted = (_without_synthetic(each) for each in (json.loads(path.read_text(encoding="utf-8")), identity))
@@ -161,11 +162,12 @@ class RunFolder:
             raise InputError(
                 f"the runs in {other} are of another experiment ({_difference(found, wanted)}); leave --reuse out"
             )
-        theirs = {run.name: RunFolder(other).load(run) for run in runs if not run.arm.uses_synthetic}
-        taken = [run for run in runs if theirs.get(run.name) is not None and self.load(run) is None]
-        for run in taken:
-            self.save(run, theirs[run.name])
-        return len(taken)
+        taken = 0
+        for run in runs:
+            if not run.arm.uses_synthetic and self.load(run) is None and (finished := source.load(run)) is not None:
+                self.save(run, finished)
+                taken += 1
+        return taken
 
     def keep_test(
         self, labels: np.ndarray, groups: Sequence[str], fst: Sequence[int | None], classes: Sequence[str]

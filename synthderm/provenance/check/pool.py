@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import queue
 import struct
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -15,6 +13,7 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 from synthderm.core import SynthdermError
+from synthderm.core.processes import end_process, start_process
 
 from .inspection import Settings, failure
 from .results import FileResult
@@ -57,8 +56,6 @@ def receive(file: BinaryIO) -> Any:
 def check_in_processes(items: Iterable[Item], settings: Settings, workers: int) -> Iterator[FileResult]:
     """The results of all items in their order, with a bounded number of items in memory.
 
-    The processes are plain Python ones that talk over pipes, not :mod:`multiprocessing`: a script that calls this
-    needs no ``if __name__ == "__main__"``, and a worker whose parent was killed reads the end of its input and ends.
     Keys go through the pipe, never onto a command line.
 
     Args:
@@ -108,13 +105,7 @@ class _Worker:
     def _begin(self) -> None:
         self._answers: queue.SimpleQueue[FileResult | None] = queue.SimpleQueue()
         self._ready = False
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", "from synthderm.provenance.check.worker import main; main()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=_environment(),
-            start_new_session=True,  # the parent alone answers Ctrl-C
-        )
+        self.process = start_process("synthderm.provenance.check.worker")
         threading.Thread(target=_read, args=(self.process.stdout, self._answers), daemon=True).start()
         self._send(self._settings)
 
@@ -170,11 +161,7 @@ class _Worker:
                 self._send(list(chunk))
 
     def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        with suppress(BrokenPipeError):
-            self.process.stdin.close()
+        end_process(self.process)
 
 
 def _read(stream: BinaryIO, answers: queue.SimpleQueue[Any]) -> None:
@@ -182,10 +169,3 @@ def _read(stream: BinaryIO, answers: queue.SimpleQueue[Any]) -> None:
         while True:
             answers.put(receive(stream))
     answers.put(None)
-
-
-def _environment() -> dict[str, str]:
-    """The environment of a worker: this process's import paths, and one thread for every numeric library."""
-    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    return {**os.environ, **one, "PYTHONPATH": paths}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from synthderm.core import InputError
+from synthderm.core.names import is_hidden
 
 MAX_MEMBER = 256 << 20
 """Largest member of an archive that is unpacked, bytes."""
@@ -115,8 +116,7 @@ class Listing:
         yield from self._folder(entry.path, depth + 1) if is_folder else self._file(entry.path)
 
     def _is_hidden(self, name: str) -> bool:
-        parts = name.split("/")
-        hidden = "__MACOSX" in parts or any(part.startswith(".") and part not in (".", "..") for part in parts)
+        hidden = is_hidden(name)
         self.hidden += hidden
         return hidden
 

@@ -130,6 +130,8 @@ def save_pipeline(network: Velocity, front_end: LappedKLT, folder: Path) -> Path
     with quiet():
         transformer = network.transformer.to("cpu", torch.bfloat16)
     parts = (front_end.to("cpu"), network.condition_encoder.to("cpu"))
+    for part in parts:
+        part.register_to_config(_name_or_path="")  # else the folder of this machine that it was read from
     pipeline = SkinFlowPipeline(transformer, *parts, FlowMatchEulerDiscreteScheduler(shift=SHIFT))
     pipeline.save_pretrained(str(folder), max_shard_size=SHARD_SIZE)
     return folder
